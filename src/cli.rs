@@ -1,0 +1,1 @@
+//! Arguments, words, colours, exit codes.

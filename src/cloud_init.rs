@@ -1,0 +1,1 @@
+//! Seeds for cloud-init as pure text.

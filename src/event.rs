@@ -1,0 +1,75 @@
+//! What happened, as data: the terminal, JSON output and logs all read this.
+//! Whoever emits an event does not know who listens.
+
+use serde::Serialize;
+
+use crate::plan::Resource;
+
+/// Where events go. Cloning is cheap; sending never blocks.
+#[derive(Debug, Clone)]
+pub struct Events(tokio::sync::mpsc::UnboundedSender<Event>);
+
+/// Something that happened to a resource.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Event {
+    /// What it happened to.
+    pub resource: Resource,
+    /// What happened.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// A step waits for others.
+    Waiting {
+        /// For what, in words: `waiting for db to be healthy`.
+        on: String,
+    },
+    /// A step runs: `pulling`, `starting`.
+    Running {
+        /// In words.
+        doing: String,
+    },
+    /// How far something long is, or what it says.
+    Progress {
+        /// In words: `42 of 118 MiB`.
+        text: String,
+    },
+    /// It reached what was wanted.
+    Done {
+        /// `created`, `ready`, `healthy`, `completed`.
+        state: String,
+        /// Address, digest, link: what a reader wants next.
+        detail: String,
+    },
+    /// Worth a line of its own under the resource.
+    Note {
+        /// The line.
+        text: String,
+    },
+    /// It failed.
+    Failed {
+        /// In words.
+        reason: String,
+    },
+    /// It was not tried because something it needs failed.
+    NotStarted {
+        /// What it needs.
+        needs: String,
+    },
+}
+
+impl Events {
+    /// A sender and the receiver that a front end drains.
+    pub fn channel() -> (Self, tokio::sync::mpsc::UnboundedReceiver<Event>) {
+        let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+        (Self(sender), receiver)
+    }
+
+    /// Says that something happened. A front end that has gone is no error.
+    pub fn send(&self, resource: Resource, what: What) {
+        drop(self.0.send(Event { resource, what }));
+    }
+}

@@ -1,0 +1,1 @@
+//! Gathers [`super::Facts`] from the host.

@@ -1,0 +1,196 @@
+//! What exists on the host, in our own terms. Filled by engines' `observe`,
+//! read by [`crate::plan`]. It carries no engine's own types and decides
+//! nothing.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+
+use crate::network::ruleset::RuleId;
+use crate::network::zone::Zone;
+use crate::stack::{Definition, ImageSource, InstanceId, Kind, Port, VolumeKind};
+
+/// Everything of one stack that was found.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Observed {
+    /// Instances by id: running, stopped, half made.
+    #[serde(with = "instances_as_list")]
+    pub instances: BTreeMap<InstanceId, ObservedInstance>,
+    /// Networks by the file's name for them.
+    pub networks: BTreeMap<String, ObservedNetwork>,
+    /// Volumes by the name they have on disk.
+    pub volumes: BTreeMap<String, ObservedVolume>,
+    /// The rules that are in the stack's own firewall table; `None`: no table.
+    pub firewall: Option<BTreeSet<RuleId>>,
+}
+
+/// One instance as it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ObservedInstance {
+    /// Which one.
+    pub id: InstanceId,
+    /// VM or container.
+    pub kind: Kind,
+    /// The definition it was made (or last updated) from.
+    pub definition: Definition,
+    /// What it was made from, as the file named it then.
+    pub image: ImageSource,
+    /// The digest that was pinned.
+    pub image_digest: String,
+    /// Addresses it holds, by the file's name of the network.
+    pub addresses: BTreeMap<String, Ipv4Addr>,
+    /// What it does.
+    pub state: State,
+    /// Whether a shim minds it.
+    pub minded: bool,
+    /// Whether the user stopped it by hand (`stop`, `kill`, `pause`).
+    pub held: bool,
+    /// VM: whether it has ever said that it is ready. Containers: started once.
+    pub ever_ready: bool,
+    /// Whether its present run has said that it is ready (containers: it runs).
+    pub ready: Readiness,
+    /// The last health result of the present run.
+    pub health: Option<Health>,
+    /// Limits that the kernel has for it, where they differ from its
+    /// definition: field of the definition → value in force.
+    pub drift: BTreeMap<String, String>,
+    /// Ports whose forwarder is alive.
+    pub forwarded: BTreeSet<Port>,
+    /// Seconds since the epoch when the present state began.
+    pub since: i64,
+    /// VM: why it is emulated, when it is.
+    pub emulated: Option<String>,
+}
+
+/// What an instance does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Its making was cut short: nothing in it can be relied on.
+    HalfMade,
+    /// Made, never started.
+    Created,
+    /// Running.
+    Running {
+        /// Process of the container's init or of QEMU, on the host.
+        pid: i32,
+    },
+    /// Running but frozen.
+    Paused {
+        /// As for `Running`.
+        pid: i32,
+    },
+    /// Half dead: it runs and cannot work (a virtiofsd died).
+    Degraded {
+        /// As for `Running`.
+        pid: i32,
+        /// What is broken, in words.
+        reason: String,
+    },
+    /// It has ended.
+    Exited(Exit),
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// Exit code; 128 + signal when killed by one; `None`: not known (the host went down).
+    pub code: Option<i32>,
+    /// Whether the kernel killed it for lack of memory.
+    pub out_of_memory: bool,
+    /// Seconds since the epoch.
+    pub at: i64,
+}
+
+/// Whether the present run is ready.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Readiness {
+    /// Nothing has been said yet.
+    Waiting,
+    /// It is ready.
+    Ready,
+    /// The guest says that cloud-init failed.
+    Failed {
+        /// cloud-init's own words.
+        errors: Vec<String>,
+    },
+}
+
+/// A health result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// Whether the last check passed.
+    pub healthy: bool,
+    /// Failures in a row.
+    pub failures: u32,
+    /// What the last check said.
+    pub output: String,
+    /// Seconds since the epoch.
+    pub at: i64,
+}
+
+/// A network as it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ObservedNetwork {
+    /// Its name in the file.
+    pub name: String,
+    /// Name of the bridge.
+    pub bridge: String,
+    /// The subnet on the bridge; `None`: the address is missing.
+    pub subnet: Option<Ipv4Net>,
+    /// The gateway's address on the bridge.
+    pub gateway: Option<Ipv4Addr>,
+    /// Whether the bridge exists and is up.
+    pub up: bool,
+    /// Whether the name server answers for it.
+    pub names_alive: bool,
+    /// What the name server was told.
+    pub zone: Zone,
+    /// Docker's firewall: `Some(false)` where it would drop our frames and our
+    /// rule is not there.
+    pub docker_accepts: Option<bool>,
+}
+
+/// A volume as it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ObservedVolume {
+    /// The name it has on disk.
+    pub resolved: String,
+    /// The name in the file it was made from.
+    pub name: String,
+    /// Directory or block device.
+    pub kind: VolumeKind,
+    /// Bytes it takes on the host.
+    pub bytes: u64,
+}
+
+impl ObservedInstance {
+    /// Whether a process of it is alive.
+    pub fn is_alive(&self) -> bool {
+        matches!(self.state, State::Running { .. } | State::Paused { .. } | State::Degraded { .. })
+    }
+}
+
+/// JSON has no map with structured keys: instances travel as a list.
+mod instances_as_list {
+    use super::{BTreeMap, Deserialize, InstanceId, ObservedInstance};
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        map: &BTreeMap<InstanceId, ObservedInstance>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.collect_seq(map.values())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<BTreeMap<InstanceId, ObservedInstance>, D::Error> {
+        let list = Vec::<ObservedInstance>::deserialize(from)?;
+        Ok(list.into_iter().map(|instance| (instance.id.clone(), instance)).collect())
+    }
+}

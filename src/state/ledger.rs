@@ -1,0 +1,1 @@
+//! The ledger: a cache per stack that can be lost.

@@ -1,0 +1,1 @@
+//! The lock that one reconcile of a stack holds.
