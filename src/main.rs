@@ -1,1 +1,25 @@
-fn main() {}
+//! The `windlass` program: arguments → run → exit code.
+//!
+//! A re-exec of Windlass for one of its own parts (`windlass internal PART …`)
+//! is told apart before anything else is set up: those parts stay
+//! single-threaded and small.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    if arguments.get(1).is_some_and(|argument| argument == "internal") {
+        return internal(&arguments[2..]);
+    }
+    ExitCode::SUCCESS
+}
+
+/// One part of Windlass in a process of its own. Never called by users.
+fn internal(arguments: &[OsString]) -> ExitCode {
+    let part = arguments.first().and_then(|part| part.to_str()).unwrap_or_default();
+    match part {
+        // One line per part: `"shim" => windlass::shim::main(&arguments[1..]),`
+        _ => ExitCode::from(2),
+    }
+}
