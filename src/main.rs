@@ -12,7 +12,7 @@ fn main() -> ExitCode {
     if arguments.get(1).is_some_and(|argument| argument == "internal") {
         return internal(&arguments[2..]);
     }
-    ExitCode::SUCCESS
+    windlass::cli::main(&arguments)
 }
 
 /// One part of Windlass in a process of its own. Never called by users.
