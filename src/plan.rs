@@ -14,7 +14,7 @@ use crate::network::NetworkPlan;
 use crate::network::ruleset::Ruleset;
 use crate::network::zone::Zone;
 use crate::stack::definition::Difference;
-use crate::stack::{Condition, ImageSource, InstanceId, Kind, Port, Volume};
+use crate::stack::{Condition, Healthcheck, ImageSource, InstanceId, Kind, Port, Volume};
 
 /// A plan: changes as a reader sees them, steps as `apply` walks them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -186,7 +186,16 @@ pub enum Action {
     /// End the forwarder.
     ClosePorts(InstanceId),
     /// Wait until it holds.
-    Await(InstanceId, Kind, Condition),
+    Await {
+        /// Of which one.
+        id: InstanceId,
+        /// VM or container.
+        kind: Kind,
+        /// What must hold.
+        condition: Condition,
+        /// How to ask, where the condition is health and there is a check.
+        check: Option<Healthcheck>,
+    },
 }
 
 /// One published port with where it leads.
