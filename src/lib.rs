@@ -31,4 +31,5 @@ pub mod network;
 pub mod image;
 pub mod guest;
 pub mod state;
+pub mod doctor;
 pub mod cli;
