@@ -14,6 +14,7 @@
 pub mod diagnostic;
 pub mod yaml;
 pub mod spec;
+pub mod schema;
 pub mod stack;
 pub mod graph;
 pub mod observed;
