@@ -3,6 +3,7 @@
 //! network namespace of the caller. It never touches an interface, table or
 //! rule that does not carry our label.
 
+pub mod allocation;
 pub mod ruleset;
 pub mod zone;
 
