@@ -8,6 +8,7 @@ pub mod privilege;
 pub mod ui;
 
 mod completion;
+mod doctor;
 mod init;
 mod version;
 
@@ -28,6 +29,8 @@ use ui::Screen;
 pub enum Command {
     /// Write a commented stack file to start from
     Init(arguments::Init),
+    /// Say what this host can do, and what would mend the rest
+    Doctor(arguments::Doctor),
     /// Write a completion script for a shell
     Completion(arguments::Completion),
     /// Say which Windlass this is
@@ -72,6 +75,7 @@ pub fn main(line: &[OsString]) -> ExitCode {
 fn dispatch(invocation: &Invocation, command: &Command) -> Result<Exit, CommandError> {
     match command {
         Command::Init(arguments) => init::run(invocation, arguments),
+        Command::Doctor(arguments) => doctor::run(invocation, arguments),
         Command::Completion(arguments) => completion::run(invocation, arguments),
         Command::Version(arguments) => version::run(invocation, arguments),
     }

@@ -28,13 +28,14 @@ pub(super) fn check(command: &Command, line: &[OsString]) -> Result<(), CommandE
 impl Command {
     /// Whether it does more than read files.
     fn needs_root(&self) -> bool {
-        !matches!(self, Self::Init(_) | Self::Completion(_) | Self::Version(_))
+        !matches!(self, Self::Init(_) | Self::Doctor(_) | Self::Completion(_) | Self::Version(_))
     }
 
     /// Its name as typed.
     fn name(&self) -> &'static str {
         match self {
             Self::Init(_) => "init",
+            Self::Doctor(_) => "doctor",
             Self::Completion(_) => "completion",
             Self::Version(_) => "version",
         }
