@@ -36,6 +36,7 @@ impl Canonical<'_> {
 
     fn value(&mut self, name: &str, node: &mut Node) {
         match name {
+            "image" => self.image(node),
             "command" | "entrypoint" => self.command(node),
             "environment" => pairs::to_environment(node),
             "labels" | "annotations" | "sysctls" => pairs::to_mapping(node),
@@ -43,7 +44,7 @@ impl Canonical<'_> {
             "ports" => self.ports(node),
             "volumes" | "mounts" => self.mounts(node),
             "disks" => self.disks(node),
-            "networks" => names_to_mapping(node, |span| Node::null(span)),
+            "networks" => names_to_mapping(node, Node::null),
             "depends_on" => depends_on(node),
             "env_file" => self.env_file(node),
             "secrets" | "configs" => files(node),
@@ -68,6 +69,14 @@ impl Canonical<'_> {
                 set(node, Node::mapping(node.span, [("user".to_owned(), user)]));
             }
             _ => {}
+        }
+    }
+
+    fn image(&self, node: &mut Node) {
+        if node.as_text().is_some_and(path::is_path) {
+            self.path(node);
+        } else if let Some(image) = node.as_mapping_mut() {
+            self.path_at(image, "path");
         }
     }
 
@@ -155,7 +164,7 @@ impl Canonical<'_> {
                 }
                 "test" => texts(&mut entry.value),
                 "interval" | "timeout" | "start_period" | "start_interval" => {
-                    time(&mut entry.value)
+                    time(&mut entry.value);
                 }
                 _ => {}
             }
@@ -186,13 +195,6 @@ impl Canonical<'_> {
     fn boot_files(&self, entries: &mut Mapping) {
         self.path_at(entries, "kernel");
         self.path_at(entries, "initrd");
-        if let Some(image) = entries.get_mut("image") {
-            if image.value.as_text().is_some_and(path::is_path) {
-                self.path(&mut image.value);
-            } else if let Some(image) = image.value.as_mapping_mut() {
-                self.path_at(image, "path");
-            }
-        }
     }
 }
 
