@@ -8,8 +8,11 @@ pub mod privilege;
 pub mod ui;
 
 mod completion;
+mod config;
 mod doctor;
 mod init;
+mod project;
+mod schema;
 mod version;
 
 use std::ffi::OsString;
@@ -29,8 +32,12 @@ use ui::Screen;
 pub enum Command {
     /// Write a commented stack file to start from
     Init(arguments::Init),
+    /// Check the stack file and show what it says, written out
+    Config(arguments::Config),
     /// Say what this host can do, and what would mend the rest
     Doctor(arguments::Doctor),
+    /// Write the JSON schema of a stack file
+    Schema,
     /// Write a completion script for a shell
     Completion(arguments::Completion),
     /// Say which Windlass this is
@@ -75,6 +82,8 @@ pub fn main(line: &[OsString]) -> ExitCode {
 fn dispatch(invocation: &Invocation, command: &Command) -> Result<Exit, CommandError> {
     match command {
         Command::Init(arguments) => init::run(invocation, arguments),
+        Command::Config(arguments) => config::run(invocation, arguments),
+        Command::Schema => schema::run(invocation),
         Command::Doctor(arguments) => doctor::run(invocation, arguments),
         Command::Completion(arguments) => completion::run(invocation, arguments),
         Command::Version(arguments) => version::run(invocation, arguments),

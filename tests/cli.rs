@@ -145,3 +145,54 @@ fn a_reader_that_goes_away_is_no_failure() {
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     assert!(output.status.success());
 }
+
+const TWO_ERRORS: &str = "\
+services:
+  web:
+    imagee: nginx
+    depends_on:
+      - dbb
+vms:
+  db:
+    image: debian:12
+    memroy: 1GiB
+";
+
+#[test]
+fn all_errors_of_a_file_at_once_each_with_its_place() {
+    let stage = Stage::new().file("windlass.yaml", TWO_ERRORS);
+    insta::assert_snapshot!(stage.run(&["config"]));
+}
+
+#[test]
+fn no_stack_file_is_said_with_what_writes_one() {
+    let stage = Stage::new();
+    insta::assert_snapshot!(stage.run(&["config"]));
+    insta::assert_snapshot!(stage.run(&["-f", "nope.yaml", "config"]));
+}
+
+#[test]
+fn the_file_that_init_writes_is_a_stack_file() {
+    let stage = Stage::new();
+    assert_eq!(stage.run(&["init"]).code, 0);
+    let ran = stage.run(&["config", "--services"]);
+    assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (0, "web\n", ""));
+}
+
+#[test]
+fn config_without_root_and_from_a_directory_below() {
+    let stage = Stage::new()
+        .file("compose.yaml", "services: { web: { image: \"nginx:${TAG:-1.27}\" } }\n")
+        .file("below/x", "")
+        .env("TAG", "1.26")
+        .unprivileged();
+    let ran = stage.run(&["config", "--images"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "nginx:1.26\n"), "{ran}");
+}
+
+#[test]
+fn the_schema_is_json() {
+    let ran = Stage::new().run(&["schema"]);
+    let schema: serde_json::Value = serde_json::from_str(&ran.stdout).expect("valid JSON");
+    assert!(schema["$defs"]["vm"].is_object());
+}

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::engine::{EngineError, ErrorKind};
+use crate::spec;
 use crate::state::StateError;
 
 /// The table of exit codes.
@@ -100,6 +101,17 @@ pub enum CommandError {
         /// Its state, in words.
         state: String,
     },
+    /// There is no stack file.
+    #[error(transparent)]
+    NoStackFile(#[from] spec::NotFound),
+    /// The stack file is wrong.
+    #[error("{summary}")]
+    StackFile {
+        /// `windlass.yaml: 3 errors, nothing was changed`
+        summary: String,
+        /// Everything that is wrong, with the files to show it in.
+        failed: Box<spec::Failed>,
+    },
     /// The user stopped it.
     #[error("interrupted")]
     Interrupted,
@@ -133,10 +145,21 @@ pub enum CommandError {
 }
 
 impl CommandError {
+    /// What is wrong with the files of `source`.
+    pub(super) fn stack_file(failed: spec::Failed, source: &spec::Source) -> Self {
+        let file = source
+            .files
+            .first()
+            .map_or_else(|| "the stack file".to_owned(), |file| failed.sources.shown_path(file));
+        let summary = failed.diagnostics.summary(&file);
+        Self::StackFile { summary, failed: Box::new(failed) }
+    }
+
     /// Which line of the table it is.
     pub fn exit(&self) -> Exit {
         match self {
             Self::Usage { .. } | Self::NoSuchWorkload { .. } => Exit::Usage,
+            Self::NoStackFile(_) | Self::StackFile { .. } => Exit::StackFile,
             Self::NeedsRoot { .. } => Exit::Unavailable,
             Self::Refused { .. } | Self::State(StateError::Newer { .. }) => Exit::Refused,
             Self::Interrupted => Exit::Interrupted,
@@ -164,6 +187,7 @@ impl CommandError {
                 Some("`windlass up` makes what the stack file declares".to_owned())
             }
             Self::NoSuchWorkload { known, .. } => Some(format!("there are {}", known.join(", "))),
+            Self::NoStackFile(missing) => Some(missing.help()),
             Self::NotRunning { .. } => Some("`windlass up` starts it".to_owned()),
             Self::State(StateError::Newer { .. }) => {
                 Some("use the newer Windlass that wrote it".to_owned())

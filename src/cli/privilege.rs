@@ -28,14 +28,24 @@ pub(super) fn check(command: &Command, line: &[OsString]) -> Result<(), CommandE
 impl Command {
     /// Whether it does more than read files.
     fn needs_root(&self) -> bool {
-        !matches!(self, Self::Init(_) | Self::Doctor(_) | Self::Completion(_) | Self::Version(_))
+        !matches!(
+            self,
+            Self::Init(_)
+                | Self::Config(_)
+                | Self::Doctor(_)
+                | Self::Schema
+                | Self::Completion(_)
+                | Self::Version(_)
+        )
     }
 
     /// Its name as typed.
     fn name(&self) -> &'static str {
         match self {
             Self::Init(_) => "init",
+            Self::Config(_) => "config",
             Self::Doctor(_) => "doctor",
+            Self::Schema => "schema",
             Self::Completion(_) => "completion",
             Self::Version(_) => "version",
         }

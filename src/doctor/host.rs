@@ -35,10 +35,7 @@ pub(super) fn kernel() -> Finding {
 }
 
 pub(super) fn cgroup() -> Finding {
-    let is_v2 = |path: &str| {
-        statfs(path)
-            .is_ok_and(|found| i64::try_from(found.f_type).is_ok_and(|it| it == CGROUP2_MAGIC))
-    };
+    let is_v2 = |path: &str| statfs(path).is_ok_and(|found| found.f_type == CGROUP2_MAGIC);
     if is_v2("/sys/fs/cgroup") {
         Finding::well("cgroup", "v2")
     } else if is_v2("/sys/fs/cgroup/unified") {
