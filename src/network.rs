@@ -4,6 +4,11 @@
 //! rule that does not carry our label.
 
 pub mod allocation;
+mod bridge;
+mod claims;
+pub mod facts;
+mod kernel;
+mod label;
 pub mod ruleset;
 pub mod zone;
 
