@@ -29,6 +29,7 @@ mod shell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+pub(crate) use check::WRONG;
 pub use files::{Disk, Files, InMemory};
 pub use find::{NotFound, find};
 pub(crate) use interpolate::is_body;

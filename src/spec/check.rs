@@ -13,6 +13,9 @@ use crate::diagnostic::{Diagnostic, Diagnostics, Span};
 use crate::yaml::{Mapping, Meaning, Node, Value};
 pub(super) use trail::Trail;
 
+/// The tag of a value that was wrong, and has been spoken about.
+pub(crate) const WRONG: &str = "!wrong";
+
 /// Checks one file's tree.
 pub(super) fn check(document: &mut Node, found: &mut Diagnostics) {
     let whole = document.span;
@@ -73,14 +76,21 @@ fn value(node: &mut Node, form: &Form, trail: &Trail<'_>, found: &mut Diagnostic
         }
         (Form::Map(form), Value::Mapping(entries)) => {
             let entries_form: &Form = form;
-            entries.retain(|name, entry| {
-                value(&mut entry.value, entries_form, &trail.child(name), found)
-            });
+            for (name, entry) in entries {
+                if !value(&mut entry.value, entries_form, &trail.child(name), found) {
+                    entry.value = wrong_value(entry.value.span);
+                }
+            }
         }
         (Form::Object(keys), Value::Mapping(entries)) => object(entries, span, keys, trail, found),
         _ => {}
     }
     true
+}
+
+/// Stands where something wrong was, so that nobody calls it missing.
+fn wrong_value(span: Span) -> Node {
+    Node { tag: Some(WRONG.into()), ..Node::null(span) }
 }
 
 /// Compose takes an empty value as absent, except where a workload is declared.
@@ -127,7 +137,10 @@ fn object(
                 Diagnostic::warning(format!("`{name}` is obsolete, and ignored")).at(entry.key),
             ),
         }
-        value(&mut entry.value, &key.form, &trail.child(name), found)
+        if !value(&mut entry.value, &key.form, &trail.child(name), found) {
+            entry.value = wrong_value(entry.value.span);
+        }
+        true
     });
     // A required key that was there but wrong has been spoken about.
     if found.errors() > before {

@@ -20,6 +20,7 @@ pub fn yaml(spec: &Spec) -> String {
 /// The tree both are written from.
 pub fn value(spec: &Spec) -> Json {
     let mut root = to_json(&spec.document);
+    escape(&mut root);
     if let Some(root) = root.as_object_mut() {
         root.retain(|_, value| !value.as_object().is_some_and(Map::is_empty));
         if let Some(Json::Object(services)) = root.get_mut("services") {
@@ -31,8 +32,42 @@ pub fn value(spec: &Spec) -> Json {
             }
         }
     }
-    root.sort_all_objects();
+    sort(&mut root);
     root
+}
+
+/// What is read again must mean the same: a dollar sign is written `$$`, except
+/// in cloud-init's documents, where it is never looked at.
+fn escape(value: &mut Json) {
+    match value {
+        Json::String(text) if text.contains('$') => *text = text.replace('$', "$$"),
+        Json::Array(items) => items.iter_mut().for_each(escape),
+        Json::Object(entries) => {
+            for (key, value) in entries {
+                match (key.as_str(), value) {
+                    ("cloud_init", Json::Object(parts)) => {
+                        parts.get_mut("meta_data").into_iter().for_each(escape);
+                    }
+                    ("cloud_init", _) => {}
+                    (_, value) => escape(value),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Sorts keys, as Compose does, but not those of documents that the guest reads.
+fn sort(value: &mut Json) {
+    match value {
+        Json::Array(items) => items.iter_mut().for_each(sort),
+        Json::Object(entries) => {
+            entries.sort_keys();
+            let ours = entries.iter_mut().filter(|(key, _)| *key != "cloud_init");
+            ours.for_each(|(_, value)| sort(value));
+        }
+        _ => {}
+    }
 }
 
 /// Compose leaves out what says nothing.

@@ -6,7 +6,7 @@ use super::{Canonical, set};
 use crate::diagnostic::Diagnostic;
 use crate::spec::interpolate::is_body;
 use crate::spec::path;
-use crate::yaml::{Node, Scalar, Value};
+use crate::yaml::{Node, Scalar, Style, Value};
 
 impl Canonical<'_> {
     /// A VM's `cloud_init:`.
@@ -52,10 +52,31 @@ impl Canonical<'_> {
         }
     }
 
-    /// A path becomes absolute; names, bodies and mappings stay.
+    /// A path becomes absolute; names and bodies stay; a mapping is read as the guest reads it.
     pub(super) fn document_path(&self, node: &mut Node) {
+        if node.as_mapping().is_some() {
+            words_to_truth(node);
+        }
         if node.as_text().is_some_and(|text| !is_body(text) && path::is_path(text)) {
             self.path(node);
+        }
+    }
+}
+
+/// cloud-init's YAML is 1.1's: a bare `yes` is true.
+fn words_to_truth(node: &mut Node) {
+    match &mut node.value {
+        Value::Scalar(scalar) if scalar.style == Style::Plain => {
+            match scalar.text.to_ascii_lowercase().as_str() {
+                "yes" | "on" => "true".clone_into(&mut scalar.text),
+                "no" | "off" => "false".clone_into(&mut scalar.text),
+                _ => {}
+            }
+        }
+        Value::Scalar(_) => {}
+        Value::Sequence(items) => items.iter_mut().for_each(words_to_truth),
+        Value::Mapping(entries) => {
+            entries.values_mut().for_each(|entry| words_to_truth(&mut entry.value));
         }
     }
 }

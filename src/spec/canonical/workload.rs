@@ -36,6 +36,7 @@ impl Canonical<'_> {
 
     fn value(&mut self, name: &str, node: &mut Node) {
         match name {
+            "image" => self.image(node),
             "command" | "entrypoint" => self.command(node),
             "environment" => pairs::to_environment(node),
             "labels" | "annotations" | "sysctls" => pairs::to_mapping(node),
@@ -68,6 +69,14 @@ impl Canonical<'_> {
                 set(node, Node::mapping(node.span, [("user".to_owned(), user)]));
             }
             _ => {}
+        }
+    }
+
+    fn image(&self, node: &mut Node) {
+        if node.as_text().is_some_and(path::is_path) {
+            self.path(node);
+        } else if let Some(image) = node.as_mapping_mut() {
+            self.path_at(image, "path");
         }
     }
 
@@ -186,13 +195,6 @@ impl Canonical<'_> {
     fn boot_files(&self, entries: &mut Mapping) {
         self.path_at(entries, "kernel");
         self.path_at(entries, "initrd");
-        if let Some(image) = entries.get_mut("image") {
-            if image.value.as_text().is_some_and(path::is_path) {
-                self.path(&mut image.value);
-            } else if let Some(image) = image.value.as_mapping_mut() {
-                self.path_at(image, "path");
-            }
-        }
     }
 }
 

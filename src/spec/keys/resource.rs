@@ -19,7 +19,7 @@ static EXTERNAL_OBJECT: Object = Object { keys: &[key("name", Form::Text)], requ
 
 pub(super) static NETWORK: Object = Object {
     keys: &[
-        later("name", Form::Text),
+        key("name", Form::Text),
         key("driver", Form::Text),
         key("internal", Form::Bool),
         key("labels", PAIRS),
