@@ -11,6 +11,8 @@ mod completion;
 mod config;
 mod doctor;
 mod init;
+mod instances;
+mod logs;
 mod project;
 mod schema;
 mod version;
@@ -32,6 +34,8 @@ use ui::Screen;
 pub enum Command {
     /// Write a commented stack file to start from
     Init(arguments::Init),
+    /// Show what workloads wrote
+    Logs(arguments::Logs),
     /// Check the stack file and show what it says, written out
     Config(arguments::Config),
     /// Say what this host can do, and what would mend the rest
@@ -82,6 +86,7 @@ pub fn main(line: &[OsString]) -> ExitCode {
 fn dispatch(invocation: &Invocation, command: &Command) -> Result<Exit, CommandError> {
     match command {
         Command::Init(arguments) => init::run(invocation, arguments),
+        Command::Logs(arguments) => block_on(logs::run(invocation, arguments)),
         Command::Config(arguments) => config::run(invocation, arguments),
         Command::Schema => schema::run(invocation),
         Command::Doctor(arguments) => doctor::run(invocation, arguments),
@@ -92,7 +97,6 @@ fn dispatch(invocation: &Invocation, command: &Command) -> Result<Exit, CommandE
 
 /// Runs a command that waits for things. Only such commands pay for a runtime;
 /// one thread does, since the work is done by other processes and the kernel.
-#[expect(dead_code, reason = "the commands that wait for things come next")]
 fn block_on(
     command: impl Future<Output = Result<Exit, CommandError>>,
 ) -> Result<Exit, CommandError> {

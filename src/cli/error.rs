@@ -6,6 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::diagnostic::nearest;
 use crate::engine::{EngineError, ErrorKind};
 use crate::spec;
 use crate::state::StateError;
@@ -186,7 +187,12 @@ impl CommandError {
             Self::NoSuchWorkload { known, .. } if known.is_empty() => {
                 Some("`windlass up` makes what the stack file declares".to_owned())
             }
-            Self::NoSuchWorkload { known, .. } => Some(format!("there are {}", known.join(", "))),
+            Self::NoSuchWorkload { name, known, .. } => {
+                let known_names = || known.iter().map(String::as_str);
+                let meant = nearest(name, known_names()).map(|name| format!("`{name}`?"));
+                let all = format!("there are {}", known.join(", "));
+                Some(meant.map_or(all.clone(), |meant| format!("did you mean {meant} {all}")))
+            }
             Self::NoStackFile(missing) => Some(missing.help()),
             Self::NotRunning { .. } => Some("`windlass up` starts it".to_owned()),
             Self::State(StateError::Newer { .. }) => {

@@ -43,6 +43,7 @@ impl Command {
     fn name(&self) -> &'static str {
         match self {
             Self::Init(_) => "init",
+            Self::Logs(_) => "logs",
             Self::Config(_) => "config",
             Self::Doctor(_) => "doctor",
             Self::Schema => "schema",
