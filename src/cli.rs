@@ -10,6 +10,7 @@ pub mod ui;
 mod completion;
 mod config;
 mod doctor;
+mod graph;
 mod init;
 mod instances;
 mod logs;
@@ -38,6 +39,8 @@ pub enum Command {
     Logs(arguments::Logs),
     /// Check the stack file and show what it says, written out
     Config(arguments::Config),
+    /// Show who waits for whom
+    Graph(arguments::Graph),
     /// Say what this host can do, and what would mend the rest
     Doctor(arguments::Doctor),
     /// Write the JSON schema of a stack file
@@ -88,6 +91,7 @@ fn dispatch(invocation: &Invocation, command: &Command) -> Result<Exit, CommandE
         Command::Init(arguments) => init::run(invocation, arguments),
         Command::Logs(arguments) => block_on(logs::run(invocation, arguments)),
         Command::Config(arguments) => config::run(invocation, arguments),
+        Command::Graph(arguments) => graph::run(invocation, arguments),
         Command::Schema => schema::run(invocation),
         Command::Doctor(arguments) => doctor::run(invocation, arguments),
         Command::Completion(arguments) => completion::run(invocation, arguments),

@@ -32,6 +32,7 @@ impl Command {
             self,
             Self::Init(_)
                 | Self::Config(_)
+                | Self::Graph(_)
                 | Self::Doctor(_)
                 | Self::Schema
                 | Self::Completion(_)
@@ -45,6 +46,7 @@ impl Command {
             Self::Init(_) => "init",
             Self::Logs(_) => "logs",
             Self::Config(_) => "config",
+            Self::Graph(_) => "graph",
             Self::Doctor(_) => "doctor",
             Self::Schema => "schema",
             Self::Completion(_) => "completion",
