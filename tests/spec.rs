@@ -1,6 +1,8 @@
 //! Stack files and what is made of them: `spec/ok/*.yaml` → the model,
 //! `spec/err/*.yaml` → what the user is told. Each file is a test of its own.
 
+#![expect(clippy::print_stderr, reason = "timings are for whoever runs the tests")]
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -260,7 +262,10 @@ fn a_thousand_services_are_read_at_once_and_warn_once() {
 fn huge_and_deep_files_end_at_once() {
     let deep = format!("services: {}{}", "[".repeat(10_000), "]".repeat(10_000));
     assert!(rendered(read(&[("windlass.yaml", &deep)], |_| {})).contains("nested"));
-    let blocks: String = (0..2_000).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
+    let mut blocks = String::new();
+    for depth in 0..2_000 {
+        writeln!(blocks, "{}a:", " ".repeat(depth)).expect("text takes text");
+    }
     assert!(rendered(read(&[("windlass.yaml", &blocks)], |_| {})).contains("nested"));
     let huge = format!("x-a: '{}'\n", "a".repeat(17 << 20));
     assert!(rendered(read(&[("windlass.yaml", &huge)], |_| {})).contains("larger than 16 MiB"));

@@ -41,14 +41,16 @@ fn value(node: &mut Node, form: &Form, trail: &Trail<'_>, found: &mut Diagnostic
     }
     let (span, description) = (node.span, || wrong(node, form, trail));
     let fits = match (form, &node.value) {
-        (Form::Any, _) => true,
         (Form::Either(forms), _) => {
-            return if let Some(form) = forms.iter().find(|form| same_shape(form, node)) { value(node, form, trail, found) } else {
+            return if let Some(form) = forms.iter().find(|form| same_shape(form, node)) {
+                value(node, form, trail, found)
+            } else {
                 found.push(description());
                 false
             };
         }
-        (Form::List(_), Value::Sequence(_))
+        (Form::Any, _)
+        | (Form::List(_), Value::Sequence(_))
         | (Form::Map(_) | Form::Object(_), Value::Mapping(_)) => true,
         (_, Value::Scalar(scalar)) => match form {
             Form::Text => matches!(scalar.meaning(), Meaning::Text(_)),
