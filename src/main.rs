@@ -19,6 +19,7 @@ fn main() -> ExitCode {
 fn internal(arguments: &[OsString]) -> ExitCode {
     let part = arguments.first().and_then(|part| part.to_str()).unwrap_or_default();
     match part {
+        "exec" => windlass::shim::enter::main(&arguments[1..]),
         "shim" => windlass::shim::main(&arguments[1..]),
         _ => ExitCode::from(2),
     }

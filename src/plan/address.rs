@@ -52,6 +52,9 @@ struct OnNetwork<'a> {
     /// Held by instances this plan does not touch: their names.
     others: BTreeMap<Ipv4Addr, String>,
     taken: BTreeSet<Ipv4Addr>,
+    /// On anybody's record, also of those who leave: not given to somebody else
+    /// while a free one is left.
+    recorded: BTreeSet<Ipv4Addr>,
     given: BTreeMap<InstanceId, Ipv4Addr>,
 }
 
@@ -67,8 +70,10 @@ impl<'a> OnNetwork<'a> {
                 Some((*it.addresses.get(&network.name)?, format!("{} {}", it.kind, it.id)))
             })
             .collect();
+        let all = given.observed.instances.values();
+        let recorded = all.filter_map(|it| it.addresses.get(&network.name)).copied().collect();
         let taken = others.keys().copied().chain([network.gateway]).collect();
-        Self { network, others, taken, given: BTreeMap::new() }
+        Self { network, others, taken, recorded, given: BTreeMap::new() }
     }
 
     fn give_what_is_written(
@@ -118,7 +123,10 @@ impl<'a> OnNetwork<'a> {
             return;
         }
         let (subnet, gateway) = (self.network.subnet, self.network.gateway);
-        if let Some(address) = allocation::address(subnet, gateway, &self.taken) {
+        let unused = &self.taken | &self.recorded;
+        let free = allocation::address(subnet, gateway, &unused)
+            .or_else(|| allocation::address(subnet, gateway, &self.taken));
+        if let Some(address) = free {
             self.taken.insert(address);
             self.given.insert(id.clone(), address);
         } else {

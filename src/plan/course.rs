@@ -286,13 +286,15 @@ fn kept_reason(existing: &ObservedInstance, ignored_user_data: bool) -> String {
 fn look_at_ports(course: &mut Course, existing: &ObservedInstance) {
     let wanted: BTreeSet<Port> =
         course.forwards.iter().map(|forward| forward.port.clone()).collect();
-    let moved = course.desired.addresses.iter().any(|address| {
-        existing.addresses.get(&address.network).is_some_and(|had| *had != address.ipv4)
-    });
-    let runs = existing.is_alive() || course.todo.start;
+    let leads_elsewhere = course
+        .forwards
+        .iter()
+        .any(|forward| !existing.addresses.values().any(|had| *had == forward.to));
     let surplus = !existing.forwarded.is_subset(&wanted);
-    course.todo.close_ports = !existing.forwarded.is_empty() && (moved || surplus);
-    course.todo.open_ports = runs && !wanted.is_empty() && (moved || existing.forwarded != wanted);
+    let runs = existing.is_alive() || course.todo.start;
+    let right = existing.forwarded == wanted && !leads_elsewhere;
+    course.todo.close_ports = !existing.forwarded.is_empty() && (leads_elsewhere || surplus);
+    course.todo.open_ports = runs && !wanted.is_empty() && (course.todo.create || !right);
     if course.verb.is_none() && (course.todo.open_ports || course.todo.close_ports) {
         course.verb = Some(Verb::InPlace);
         course.causes.push(Cause::Seen("its port forwarder is not as it should be".into()));

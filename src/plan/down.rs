@@ -95,10 +95,14 @@ impl<'a> Down<'a> {
             (false, false) => Loss::None,
         };
         let stops = instance.kind == Kind::Vm && !disk;
+        let mut causes = vec![Cause::Asked(self.word().into())];
+        if half_made {
+            causes.push(Cause::Seen("was left half made".into()));
+        }
         let change = Change {
             resource: Resource::Instance(instance.kind, instance.id.clone()),
             verb: if stops { Verb::Stop } else { Verb::Remove },
-            causes: vec![Cause::Asked(self.word().into())],
+            causes,
             loss,
         };
         Some(Ending { change, disk, remove: !at_rest })

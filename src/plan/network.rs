@@ -13,9 +13,9 @@ use ipnet::Ipv4Net;
 use super::given::Given;
 use super::{Blocked, Cause, Resource};
 use crate::network::{NetworkPlan, allocation};
-use crate::observed::ObservedNetwork;
+use crate::observed::{ObservedInstance, ObservedNetwork};
 use crate::stack::definition::Difference;
-use crate::stack::{Network, StackName};
+use crate::stack::{InstanceId, Network, StackName};
 use crate::state::names as host_names;
 
 pub(crate) use firewall::rule_ids;
@@ -222,6 +222,15 @@ fn wanted(given: Given<'_>, network: &Network, subnet: Ipv4Net) -> Result<Wanted
     };
     let plan = NetworkPlan { mtu: mtu(given.facts.mtu), ..plan };
     let fate = fate(given, existing, &plan);
+    if let Fate::Renumber(..) = &fate
+        && let Some(who) = who_stays_on(given, &network.name)
+    {
+        return Err(blocked(
+            network,
+            format!("its addresses change, and {} {} is on it", who.kind, who.id),
+            "plan for all workloads, with `--remove-orphans` for those no longer in the file",
+        ));
+    }
     Ok(Wanted { plan, fate })
 }
 
@@ -245,6 +254,17 @@ fn fate(given: Given<'_>, existing: Option<&ObservedNetwork>, plan: &NetworkPlan
     }
 }
 
+/// Somebody alive on a network whom this plan leaves alone.
+fn who_stays_on<'a>(given: Given<'a>, network: &str) -> Option<&'a ObservedInstance> {
+    let scope = given.scope();
+    let goes = |id: &InstanceId| match given.stack.workloads.contains_key(&id.workload) {
+        true => scope.contains(id.workload.as_str()),
+        false => given.options.remove_orphans && given.options.only.is_none(),
+    };
+    let mut instances = given.observed.instances.values();
+    instances.find(|it| it.is_alive() && it.addresses.contains_key(network) && !goes(&it.id))
+}
+
 /// What exists and is not in the file: taken away unless somebody is on it.
 /// A plan for some workloads only takes nothing away.
 fn sort_out_the_rest(given: Given<'_>, networks: &mut Networks) {
@@ -252,13 +272,7 @@ fn sort_out_the_rest(given: Given<'_>, networks: &mut Networks) {
         if given.stack.networks.contains_key(&existing.name) {
             continue;
         }
-        let stays = |id| !given.options.remove_orphans && !given.is_in_file(id);
-        let mut on_it = given
-            .observed
-            .instances
-            .values()
-            .filter(|it| it.is_alive() && it.addresses.contains_key(&existing.name));
-        let lingers = given.options.only.is_some() || on_it.any(|it| stays(&it.id));
+        let lingers = given.options.only.is_some() || who_stays_on(given, &existing.name).is_some();
         let plan = existing_plan(&given.stack.name, &given.facts.home_id, existing);
         let place = if lingers { &mut networks.lingering } else { &mut networks.unused };
         place.insert(existing.name.clone(), plan);

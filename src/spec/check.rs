@@ -43,12 +43,9 @@ fn value(node: &mut Node, form: &Form, trail: &Trail<'_>, found: &mut Diagnostic
     let fits = match (form, &node.value) {
         (Form::Any, _) => true,
         (Form::Either(forms), _) => {
-            return match forms.iter().find(|form| same_shape(form, node)) {
-                Some(form) => value(node, form, trail, found),
-                None => {
-                    found.push(description());
-                    false
-                }
+            return if let Some(form) = forms.iter().find(|form| same_shape(form, node)) { value(node, form, trail, found) } else {
+                found.push(description());
+                false
             };
         }
         (Form::List(_), Value::Sequence(_))

@@ -148,7 +148,6 @@ impl Host {
     }
 
     pub(super) fn create(&mut self, desired: &Desired) -> Result<()> {
-        self.check_addresses(desired)?;
         if self.observed.instances.get(&desired.id).is_some_and(ObservedInstance::is_alive) {
             return Err(refused(ErrorKind::Refused, &desired.id.to_string(), "it runs".into()));
         }
@@ -178,11 +177,12 @@ impl Host {
         self.observed.instances.get(id).map(|it| it.forwarded.clone()).unwrap_or_default()
     }
 
-    /// No two instances may have the same address.
+    /// No two that run may have the same address.
     fn check_addresses(&self, desired: &Desired) -> Result<()> {
         for address in &desired.addresses {
             let clash = self.observed.instances.values().find(|other| {
                 other.id != desired.id
+                    && other.is_alive()
                     && other.addresses.get(&address.network) == Some(&address.ipv4)
             });
             if let Some(other) = clash {
@@ -208,6 +208,7 @@ impl Host {
     }
 
     pub(super) fn start(&mut self, desired: &Desired, script: &Script) -> Result<()> {
+        self.check_addresses(desired)?;
         self.check_what_a_start_needs(desired)?;
         self.next += 1;
         let pid = i32::try_from(self.next).unwrap_or(i32::MAX);

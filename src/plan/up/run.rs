@@ -52,6 +52,7 @@ impl Layout<'_> {
         }
         if todo.start {
             last.extend(Self::needs(course, marks));
+            last.extend(self.former_holders(course, marks));
             last.extend(self.dependencies(course, steps, marks, awaits));
             // cloud-init was told to run again when the record was written anew.
             let desired = Box::new(crate::plan::Desired {
@@ -77,6 +78,17 @@ impl Layout<'_> {
         let volumes = volume::used_by(&course.desired.workload);
         let volumes = volumes.into_iter().filter_map(|name| marks.volumes.get(name));
         networks.chain(volumes).copied().chain(marks.firewall).collect()
+    }
+
+    /// The ends of those whose addresses it gets.
+    fn former_holders(&self, course: &Course, marks: &Marks) -> Vec<usize> {
+        let observed = &self.chosen.given.observed.instances;
+        let had = |it: &ObservedInstance| {
+            let mut own = course.desired.addresses.iter();
+            it.id != course.id && own.any(|own| it.addresses.get(&own.network) == Some(&own.ipv4))
+        };
+        let holders = observed.values().filter(|it| had(it));
+        holders.filter_map(|it| marks.ended.get(&it.id).copied()).collect()
     }
 
     /// The steps after which what it depends on is as it demands.

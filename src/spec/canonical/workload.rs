@@ -44,7 +44,7 @@ impl Canonical<'_> {
             "ports" => self.ports(node),
             "volumes" | "mounts" => self.mounts(node),
             "disks" => self.disks(node),
-            "networks" => names_to_mapping(node, |span| Node::null(span)),
+            "networks" => names_to_mapping(node, Node::null),
             "depends_on" => depends_on(node),
             "env_file" => self.env_file(node),
             "secrets" | "configs" => files(node),
@@ -164,7 +164,7 @@ impl Canonical<'_> {
                 }
                 "test" => texts(&mut entry.value),
                 "interval" | "timeout" | "start_period" | "start_interval" => {
-                    time(&mut entry.value)
+                    time(&mut entry.value);
                 }
                 _ => {}
             }

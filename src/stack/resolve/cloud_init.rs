@@ -30,9 +30,7 @@ const HEADERS: &[&str] = &[
 impl Resolver<'_> {
     pub(super) fn cloud_init(&mut self, written: Written<'_>) -> Option<CloudInit> {
         let Some(node) = written.node.get("cloud_init") else { return Some(CloudInit::default()) };
-        if node.as_mapping().is_none() {
-            return None;
-        }
+        node.as_mapping()?;
         let origin = format!("cloud_init of vm {}", written.name);
         let meta_data = match node.get("meta_data").map(to_json) {
             Some(Json::Object(entries)) => entries,
