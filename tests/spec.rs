@@ -243,6 +243,13 @@ fn variables_become_numbers_and_truth_values_where_those_are_meant() {
 }
 
 #[test]
+fn a_volume_without_a_name_is_never_a_declared_one() {
+    let text = "services: { a: { image: a, volumes: [ /x ] }, b: { image: b, volumes: [ 'a-x:/y' ] } }\nvolumes: { a-x: }";
+    let read = read(&[("windlass.yaml", text)], |_| {}).expect("fine");
+    assert_eq!(read.stack.volumes.into_keys().collect::<Vec<_>>(), ["a-x", "a-x-unnamed"]);
+}
+
+#[test]
 fn one_key_that_is_not_carried_out_is_one_warning() {
     let text = "services: { a: { image: a, gpus: all }, b: { image: b, gpus: all } }";
     let text = rendered(read(&[("windlass.yaml", text)], |_| {}));

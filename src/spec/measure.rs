@@ -19,6 +19,10 @@ pub fn bytes(text: &str) -> Option<u64> {
     };
     let scale = 1_u128 << shift;
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    // There is no part of a byte.
+    if shift == 0 && !fraction.is_empty() {
+        return None;
+    }
     if whole.is_empty() && fraction.is_empty() || fraction.contains('.') || fraction.len() > 18 {
         return None;
     }
@@ -82,7 +86,7 @@ mod tests {
         assert_eq!(bytes("1.5 gb"), Some(3 << 29));
         assert_eq!(bytes("1024"), Some(1024));
         assert_eq!(bytes("20GiB"), Some(20 << 30));
-        for wrong in ["", "m", "-1", "1x", "1.2.3m", "99999999999999999999g", "."] {
+        for wrong in ["", "m", "-1", "1x", "1.2.3m", "0.5", "99999999999999999999g", "."] {
             assert_eq!(bytes(wrong), None, "{wrong}");
         }
     }
