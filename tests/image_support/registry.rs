@@ -50,7 +50,8 @@ impl Registry {
             let path = directory.path().join("passwords");
             fs::write(&path, format!("{user}:{}\n", bcrypt(password))).unwrap();
             let path = path.display();
-            configuration += &format!("auth: {{ htpasswd: {{ realm: test, path: {path} }} }}\n");
+            let auth = format!("auth: {{ htpasswd: {{ realm: test, path: {path} }} }}\n");
+            configuration.push_str(&auth);
         }
         let path = directory.path().join("config.yml");
         fs::write(&path, configuration).unwrap();
@@ -67,7 +68,7 @@ impl Registry {
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 if line.contains("listening on") {
-                    drop(listens.send(()));
+                    let _ = listens.send(());
                 }
                 kept.lock().unwrap().push(line);
             }
