@@ -325,11 +325,7 @@ fn host_with((before, damage): &(Option<Stack>, Vec<Damage>)) -> Result<Fake, Te
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: 400,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn converges_and_is_quiet(stack in any_stack(), history in any_history()) {

@@ -18,7 +18,6 @@ use crate::stack::definition::Difference;
 use crate::stack::{InstanceId, Network, StackName};
 use crate::state::names as host_names;
 
-pub(crate) use firewall::rule_ids;
 pub(super) use firewall::{Rules, ruleset};
 pub(super) use names::zones;
 

@@ -38,7 +38,7 @@ impl Host {
             Action::RemoveNetwork(network) => self.remove_network(network),
             Action::ServeNames(network, zone) => self.serve_names(network, zone),
             Action::ApplyFirewall(ruleset) => {
-                self.observed.firewall = Some(crate::plan::rule_ids(ruleset));
+                self.observed.firewall = Some(ruleset.rule_ids());
                 for network in self.observed.networks.values_mut() {
                     network.docker_accepts = network.docker_accepts.map(|_| true);
                 }
