@@ -9,14 +9,21 @@ pub mod ui;
 
 mod completion;
 mod config;
+mod df;
 mod doctor;
 mod graph;
+mod image;
+mod images;
 mod init;
 mod instances;
 mod logs;
+mod ls;
 mod project;
+mod prune;
 mod schema;
 mod version;
+mod volume;
+mod volumes;
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -37,6 +44,20 @@ pub enum Command {
     Init(arguments::Init),
     /// Show what workloads wrote
     Logs(arguments::Logs),
+    /// List the stacks of this host
+    Ls(arguments::Ls),
+    /// List images of containers and VMs
+    Images(arguments::Images),
+    /// Fetch, import, build and remove images
+    Image(arguments::Image),
+    /// List volumes, and disks that were set aside
+    Volumes(arguments::Volumes),
+    /// Remove volumes by name
+    Volume(arguments::Volume),
+    /// Show what takes room
+    Df(arguments::Df),
+    /// Remove images that nothing uses
+    Prune(arguments::Prune),
     /// Check the stack file and show what it says, written out
     Config(arguments::Config),
     /// Show who waits for whom
@@ -70,8 +91,8 @@ pub fn main(line: &[OsString]) -> ExitCode {
         Err(error) => return ui::usage(&error).into(),
     };
     let screen = Screen::new(arguments.global.progress, arguments.global.ansi);
-    let home = std::env::var_os("WINDLASS_HOME");
-    let cache = std::env::var_os("WINDLASS_CACHE");
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let (home, cache) = (set("WINDLASS_HOME"), set("WINDLASS_CACHE"));
     let directories =
         Directories::new(home.as_deref().map(Path::new), cache.as_deref().map(Path::new));
     let invocation = Invocation { global: arguments.global, directories, screen };
@@ -90,6 +111,13 @@ fn dispatch(invocation: &Invocation, command: &Command) -> Result<Exit, CommandE
     match command {
         Command::Init(arguments) => init::run(invocation, arguments),
         Command::Logs(arguments) => block_on(logs::run(invocation, arguments)),
+        Command::Ls(arguments) => ls::run(invocation, arguments),
+        Command::Images(arguments) => images::run(invocation, arguments),
+        Command::Image(arguments) => block_on(image::run(invocation, arguments)),
+        Command::Volumes(arguments) => volumes::run(invocation, arguments),
+        Command::Volume(arguments) => block_on(volume::run(invocation, arguments)),
+        Command::Df(arguments) => df::run(invocation, arguments),
+        Command::Prune(arguments) => prune::run(invocation, arguments),
         Command::Config(arguments) => config::run(invocation, arguments),
         Command::Graph(arguments) => graph::run(invocation, arguments),
         Command::Schema => schema::run(invocation),

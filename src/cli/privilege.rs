@@ -45,6 +45,13 @@ impl Command {
         match self {
             Self::Init(_) => "init",
             Self::Logs(_) => "logs",
+            Self::Ls(_) => "ls",
+            Self::Images(_) => "images",
+            Self::Image(_) => "image",
+            Self::Volumes(_) => "volumes",
+            Self::Volume(_) => "volume",
+            Self::Df(_) => "df",
+            Self::Prune(_) => "prune",
             Self::Config(_) => "config",
             Self::Graph(_) => "graph",
             Self::Doctor(_) => "doctor",
