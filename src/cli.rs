@@ -1,1 +1,116 @@
-//! Arguments, words, colours, exit codes.
+//! The command line: arguments, words, colours, exit codes; one file a command.
+//! It holds no logic that another front end would need, and only [`ui`] prints.
+
+pub mod arguments;
+pub mod error;
+pub mod interrupt;
+pub mod privilege;
+pub mod ui;
+
+mod completion;
+mod config;
+mod doctor;
+mod init;
+mod instances;
+mod logs;
+mod project;
+mod schema;
+mod version;
+
+use std::ffi::OsString;
+use std::future::Future;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::state::Directories;
+use arguments::{Arguments, Global};
+pub use error::{CommandError, Exit};
+use ui::Screen;
+
+/// The commands, in the order in which help lists them.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write a commented stack file to start from
+    Init(arguments::Init),
+    /// Show what workloads wrote
+    Logs(arguments::Logs),
+    /// Check the stack file and show what it says, written out
+    Config(arguments::Config),
+    /// Say what this host can do, and what would mend the rest
+    Doctor(arguments::Doctor),
+    /// Write the JSON schema of a stack file
+    Schema,
+    /// Write a completion script for a shell
+    Completion(arguments::Completion),
+    /// Say which Windlass this is
+    Version(arguments::Version),
+}
+
+/// What every command is given.
+#[derive(Debug)]
+pub struct Invocation {
+    /// What stood before the command.
+    pub global: Global,
+    /// Where state lies.
+    pub directories: Directories,
+    /// Where words go.
+    pub screen: Screen,
+}
+
+/// The whole program: parses, runs, says what went wrong, gives the exit code.
+pub fn main(line: &[OsString]) -> ExitCode {
+    start_diagnosis();
+    let arguments = match Arguments::try_parse_from(line) {
+        Ok(arguments) => arguments,
+        Err(error) => return ui::usage(&error).into(),
+    };
+    let screen = Screen::new(arguments.global.progress, arguments.global.ansi);
+    let home = std::env::var_os("WINDLASS_HOME");
+    let cache = std::env::var_os("WINDLASS_CACHE");
+    let directories =
+        Directories::new(home.as_deref().map(Path::new), cache.as_deref().map(Path::new));
+    let invocation = Invocation { global: arguments.global, directories, screen };
+    let result = privilege::check(&arguments.command, line)
+        .and_then(|()| dispatch(&invocation, &arguments.command));
+    match result {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            invocation.screen.error(&error);
+            error.exit().into()
+        }
+    }
+}
+
+fn dispatch(invocation: &Invocation, command: &Command) -> Result<Exit, CommandError> {
+    match command {
+        Command::Init(arguments) => init::run(invocation, arguments),
+        Command::Logs(arguments) => block_on(logs::run(invocation, arguments)),
+        Command::Config(arguments) => config::run(invocation, arguments),
+        Command::Schema => schema::run(invocation),
+        Command::Doctor(arguments) => doctor::run(invocation, arguments),
+        Command::Completion(arguments) => completion::run(invocation, arguments),
+        Command::Version(arguments) => version::run(invocation, arguments),
+    }
+}
+
+/// Runs a command that waits for things. Only such commands pay for a runtime;
+/// one thread does, since the work is done by other processes and the kernel.
+fn block_on(
+    command: impl Future<Output = Result<Exit, CommandError>>,
+) -> Result<Exit, CommandError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| CommandError::Setup { what: "the runtime", source })?
+        .block_on(command)
+}
+
+/// `WINDLASS_LOG=debug` writes diagnosis to standard error; without it, nothing is set up.
+fn start_diagnosis() {
+    if std::env::var_os("WINDLASS_LOG").is_some() {
+        let filter = tracing_subscriber::EnvFilter::from_env("WINDLASS_LOG");
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    }
+}

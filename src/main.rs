@@ -12,14 +12,15 @@ fn main() -> ExitCode {
     if arguments.get(1).is_some_and(|argument| argument == "internal") {
         return internal(&arguments[2..]);
     }
-    ExitCode::SUCCESS
+    windlass::cli::main(&arguments)
 }
 
 /// One part of Windlass in a process of its own. Never called by users.
 fn internal(arguments: &[OsString]) -> ExitCode {
     let part = arguments.first().and_then(|part| part.to_str()).unwrap_or_default();
     match part {
-        // One line per part: `"shim" => windlass::shim::main(&arguments[1..]),`
+        "exec" => windlass::shim::enter::main(&arguments[1..]),
+        "shim" => windlass::shim::main(&arguments[1..]),
         _ => ExitCode::from(2),
     }
 }

@@ -3,6 +3,12 @@
 //! network namespace of the caller. It never touches an interface, table or
 //! rule that does not carry our label.
 
+pub mod allocation;
+mod bridge;
+mod claims;
+pub mod facts;
+mod kernel;
+mod label;
 pub mod ruleset;
 pub mod zone;
 

@@ -4,17 +4,36 @@
 //! [`crate::apply`].
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod address;
+mod course;
+pub mod consent;
 pub mod desired;
+pub mod display;
+mod down;
+mod given;
+mod host;
+mod network;
+mod steps;
+mod up;
+mod verbs;
+mod volume;
+mod words;
 
 use serde::{Deserialize, Serialize};
 
+pub use consent::{Consent, Refused};
 pub use desired::{Address, Desired};
+pub use down::{DownOptions, down};
+pub use given::{Options, Wait};
+pub(crate) use network::rule_ids;
+pub use up::plan;
+pub use verbs::{remove, restart, start, stop};
 
 use crate::network::NetworkPlan;
 use crate::network::ruleset::Ruleset;
 use crate::network::zone::Zone;
 use crate::stack::definition::Difference;
-use crate::stack::{Condition, ImageSource, InstanceId, Kind, Port, Volume};
+use crate::stack::{Condition, Healthcheck, ImageSource, InstanceId, Kind, Port, Volume};
 
 /// A plan: changes as a reader sees them, steps as `apply` walks them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -85,7 +104,7 @@ pub enum Verb {
 }
 
 /// Why something changes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// It does not exist yet.
@@ -186,7 +205,16 @@ pub enum Action {
     /// End the forwarder.
     ClosePorts(InstanceId),
     /// Wait until it holds.
-    Await(InstanceId, Kind, Condition),
+    Await {
+        /// Of which one.
+        id: InstanceId,
+        /// VM or container.
+        kind: Kind,
+        /// What must hold.
+        condition: Condition,
+        /// How to ask, where the condition is health and there is a check.
+        check: Option<Healthcheck>,
+    },
 }
 
 /// One published port with where it leads.

@@ -6,8 +6,42 @@
 //! on disk ([`Status`], the exit record) and how to ask it for something. It
 //! holds no knowledge of stacks or plans.
 
+mod account;
+pub mod cgroup;
+pub mod confine;
+mod container;
+mod door;
+pub mod enter;
+mod error;
+mod follow;
+mod fork;
+mod inside;
+mod interfaces;
+pub mod launch;
+mod log_file;
+pub mod look;
+mod minder;
+mod netlink;
+pub mod process;
+mod program;
+pub mod protocol;
+mod reexec;
+mod rootfs;
+mod seccomp;
+mod start;
+mod syscalls;
+mod terminal;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+pub use confine::Confinement;
+pub use error::{Refusal, ShimError};
+pub use launch::Launcher;
+pub use look::{Alive, ended, look};
+pub use program::READY_FD;
+pub use protocol::{Attached, Reply, Request, request};
+pub use start::main;
 
 use serde::{Deserialize, Serialize};
 
@@ -87,6 +121,9 @@ pub enum Payload {
         pid: i32,
         /// Field 22 of `/proc/<pid>/stat`.
         start_time: u64,
+        /// As in [`ProgramPayload::follow`]: goes on where the lost shim stopped.
+        #[serde(default)]
+        follow: Option<PathBuf>,
     },
 }
 
@@ -105,6 +142,23 @@ pub struct ContainerPayload {
     pub tty: bool,
     /// Keep standard input open (attachable).
     pub stdin_open: bool,
+    /// `user[:group]`, looked up in the image's own files; empty: root.
+    /// `process.user` of the configuration is left out.
+    pub user: String,
+    /// Volumes that, when empty, receive what the image has there.
+    pub copy_up: Vec<CopyUp>,
+    /// What its processes may do; `process.capabilities` and `linux.seccomp`
+    /// of the configuration are left out.
+    pub confinement: Confinement,
+}
+
+/// A volume that may have to be filled from the image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyUp {
+    /// Where the image has it, absolute.
+    pub path: PathBuf,
+    /// The volume's directory on the host.
+    pub volume: PathBuf,
 }
 
 /// A program to run on the host.
@@ -145,6 +199,9 @@ pub struct Status {
     pub boot_id: String,
     /// Seconds since the epoch.
     pub started: i64,
+    /// Path of the cgroup it is in, below the hierarchy's root.
+    #[serde(default)]
+    pub cgroup: Option<String>,
 }
 
 /// `exit.json`.
@@ -161,15 +218,3 @@ pub struct ExitRecord {
     /// How it ended.
     pub exit: Exit,
 }
-
-// The functions of the contract, to be written in `shim/`:
-//
-// pub fn launch(spec: &ShimSpec) -> Result<Status, ShimError>
-//     blocking; returns when the process runs (and has said it is ready)
-// pub fn look(run_directory: &Path) -> Option<Alive>
-//     cheap: status.json + /proc; who of shim and process is alive, paused or not
-// pub fn request(run_directory: &Path, &Request) -> Result<Reply, ShimError>
-//     versioned JSON lines over shim.sock: Signal, Pause, Resume, Attach, Resize
-// pub async fn ended(run_directory, exit_file) -> Result<Exit, ShimError>
-//     waits on a pidfd, then reads the exit record
-// pub fn main(run_directory) -> i32          the hidden `windlass shim` command

@@ -6,6 +6,7 @@ pub mod atomic;
 pub mod directories;
 pub mod ledger;
 pub mod lock;
+pub mod log;
 pub mod names;
 pub mod record;
 

@@ -1,0 +1,103 @@
+//! The table from a step to the engine's call: one line each. It chooses
+//! nothing and keeps nothing.
+
+use crate::engine::{EngineError, ErrorKind, error::Reason};
+use crate::health::{self, Watched};
+use crate::plan::{Action, Step};
+use crate::stack::{Condition, Healthcheck, InstanceId, Kind, Probe};
+
+use super::Walk;
+
+/// Performs one step.
+pub(super) async fn perform(walk: &Walk, step: &Step) -> Result<(), EngineError> {
+    let (world, stack) = (&walk.world, &walk.stack);
+    match &step.action {
+        Action::FetchImage { source, kind, refresh } => {
+            world.images.fetch(source, *kind, *refresh, &walk.events).await.map(drop)
+        }
+        Action::CreateNetwork(network) => world.networks.create(stack, network).await,
+        Action::RemoveNetwork(network) => world.networks.remove(stack, network).await,
+        Action::ServeNames(network, zone) => world.networks.serve_names(stack, network, zone).await,
+        Action::ApplyFirewall(ruleset) => world.networks.apply_firewall(stack, ruleset).await,
+        Action::RemoveFirewall => world.networks.remove_firewall(stack).await,
+        Action::CreateVolume(volume) => world.volumes.create(stack, volume).await,
+        Action::RemoveVolume(resolved) => world.volumes.remove(stack, resolved).await,
+        Action::Create(desired) => world.workloads(desired.workload.kind()).create(desired).await,
+        Action::Update(desired) => world.workloads(desired.workload.kind()).update(desired).await,
+        Action::Start(desired) => world.workloads(desired.workload.kind()).start(desired).await,
+        Action::Stop(id, kind) => {
+            world.workloads(*kind).stop(stack, id, walk.grace, walk.held).await
+        }
+        Action::Unpause(id, kind) => world.workloads(*kind).unpause(stack, id).await,
+        Action::Remove { id, kind, disk } => world.workloads(*kind).remove(stack, id, *disk).await,
+        Action::SetDiskAside(id) => world.vms.set_disk_aside(stack, id).await,
+        Action::Adopt(id, kind) => world.workloads(*kind).adopt(stack, id).await,
+        Action::OpenPorts(id, forwards) => world.networks.open_ports(stack, id, forwards).await,
+        Action::ClosePorts(id) => world.networks.close_ports(stack, id).await,
+        Action::Await { id, kind, condition, check } => {
+            wait(walk, id, *kind, *condition, check.as_ref()).await
+        }
+    }
+}
+
+/// Waits until the condition holds, or until it no longer can.
+async fn wait(
+    walk: &Walk,
+    id: &InstanceId,
+    kind: Kind,
+    condition: Condition,
+    check: Option<&Healthcheck>,
+) -> Result<(), EngineError> {
+    let engine = walk.world.workloads(kind);
+    match condition {
+        Condition::ServiceStarted => Ok(()),
+        Condition::ServiceReady => engine.ready(&walk.stack, id, &walk.events).await,
+        Condition::ServiceCompletedSuccessfully => {
+            let code = engine.exited(&walk.stack, id).await?;
+            if code == 0 { Ok(()) } else { Err(ended(id, kind, code)) }
+        }
+        Condition::ServiceHealthy => {
+            engine.ready(&walk.stack, id, &walk.events).await?;
+            let Some(check) = check.filter(|check| check.test != Probe::Disabled) else {
+                return Ok(());
+            };
+            healthy(walk, id, kind, check).await
+        }
+    }
+}
+
+/// Asks until it is healthy; its end ends the wait too.
+async fn healthy(
+    walk: &Walk,
+    id: &InstanceId,
+    kind: Kind,
+    check: &Healthcheck,
+) -> Result<(), EngineError> {
+    let engine = walk.world.workloads(kind);
+    let Some(exec) = engine.exec() else {
+        return Err(EngineError::new(
+            "health",
+            "check",
+            format!("{kind} {id}"),
+            ErrorKind::Unsupported,
+            Reason("its engine cannot run commands inside".into()),
+        ));
+    };
+    let directory = walk.world.directories.instance(&walk.stack, id);
+    let watched = Watched { stack: &walk.stack, id, kind, check, exec, directory: &directory };
+    tokio::select! {
+        answer = health::until_healthy(&watched, &walk.events) => answer,
+        code = engine.exited(&walk.stack, id) => Err(ended(id, kind, code?)),
+    }
+}
+
+fn ended(id: &InstanceId, kind: Kind, code: i32) -> EngineError {
+    EngineError::new(
+        "apply",
+        "wait for",
+        format!("{kind} {id}"),
+        ErrorKind::Failed,
+        Reason(format!("it ended with exit code {code}")),
+    )
+    .with_help(format!("`windlass logs {id}` shows what it said"))
+}

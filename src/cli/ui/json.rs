@@ -1,0 +1,72 @@
+//! Progress for programs: one JSON object a line. Pure.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::words::kind_and_name;
+use crate::diagnostic::{Diagnostic, Severity, Sources};
+use crate::event::{Event, What};
+
+/// An event: `{"elapsed":6.4,"kind":"vm","name":"db","event":"done","state":"ready",…}`.
+pub fn event(event: &Event, elapsed: Duration) -> String {
+    let (kind, name) = kind_and_name(&event.resource);
+    let mut object = Map::new();
+    let milliseconds = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+    object.insert("elapsed_ms".into(), json!(milliseconds));
+    object.insert("kind".into(), json!(kind));
+    object.insert("name".into(), json!(name));
+    let (word, fields): (&str, &[(&str, &String)]) = match &event.what {
+        What::Waiting { on } => ("waiting", &[("on", on)]),
+        What::Running { doing } => ("running", &[("doing", doing)]),
+        What::Progress { text } => ("progress", &[("text", text)]),
+        What::Done { state, detail } => ("done", &[("state", state), ("detail", detail)]),
+        What::Note { text } => ("note", &[("text", text)]),
+        What::Failed { reason } => ("failed", &[("reason", reason)]),
+        What::NotStarted { needs } => ("not_started", &[("needs", needs)]),
+    };
+    object.insert("event".into(), json!(word));
+    object.extend(fields.iter().map(|(key, value)| ((*key).to_owned(), json!(value))));
+    Value::Object(object).to_string()
+}
+
+/// An error or a warning about a place in the user's files.
+pub fn diagnostic(diagnostic: &Diagnostic, sources: &Sources) -> String {
+    let level = match diagnostic.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    };
+    let place = diagnostic.labels.first().map(|label| sources.place(label.span));
+    json!({
+        "event": level,
+        "message": diagnostic.title,
+        "place": place,
+        "help": diagnostic.help,
+    })
+    .to_string()
+}
+
+/// An error or a warning.
+pub fn message(level: &str, text: &str, help: Option<&str>) -> String {
+    json!({ "event": level, "message": text, "help": help }).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Resource;
+    use crate::stack::{InstanceId, Kind};
+
+    #[test]
+    fn an_event_is_flat() {
+        let done = Event {
+            resource: Resource::Instance(Kind::Vm, InstanceId::single("db")),
+            what: What::Done { state: "ready".into(), detail: "10.77.0.2".into() },
+        };
+        assert_eq!(
+            event(&done, Duration::from_millis(6400)),
+            r#"{"elapsed_ms":6400,"kind":"vm","name":"db","event":"done","state":"ready","detail":"10.77.0.2"}"#
+        );
+    }
+}

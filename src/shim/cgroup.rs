@@ -1,0 +1,340 @@
+//! Control groups on hosts with version 1, version 2 or both (hybrid): making,
+//! limits, freezing, killing, removing. It only ever touches what lies below
+//! `windlass.slice`.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Cgroup;
+
+const ROOT: &str = "/sys/fs/cgroup";
+
+/// Where shims themselves live: a leaf, for version 2 allows processes only there.
+pub const SHIMS: &str = "windlass.slice/shims";
+
+/// Period over which processors are measured out, in microseconds.
+const PERIOD: u64 = 100_000;
+
+/// What version 1 shows for "no limit": the largest multiple of a page.
+const V1_UNLIMITED: u64 = 1 << 62;
+
+/// The hierarchies of this host.
+#[derive(Debug, Clone)]
+pub struct Hierarchies {
+    /// Version 1: one directory per hierarchy, `name=systemd` among them.
+    legacy: Vec<PathBuf>,
+    /// Version 2, alone or beside version 1.
+    unified: Option<PathBuf>,
+}
+
+impl Hierarchies {
+    /// Looks at what is mounted.
+    pub fn find() -> io::Result<Self> {
+        let root = Path::new(ROOT);
+        if root.join("cgroup.controllers").exists() {
+            return Ok(Self { legacy: Vec::new(), unified: Some(root.to_owned()) });
+        }
+        let mut found = Self { legacy: Vec::new(), unified: None };
+        for entry in fs::read_dir(root)? {
+            let entry = entry?;
+            // `cpu` is often a link to `cpu,cpuacct`: the same hierarchy.
+            if !entry.file_type()?.is_dir() {
+                continue;
+            }
+            let path = entry.path();
+            if path.join("cgroup.controllers").exists() {
+                found.unified = Some(path);
+            } else if path.join("cgroup.procs").exists() {
+                found.legacy.push(path);
+            }
+        }
+        Ok(found)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &PathBuf> {
+        self.legacy.iter().chain(&self.unified)
+    }
+
+    /// The directory of version 1 where `file` of `path` lies.
+    fn legacy_file(&self, path: &str, file: &str) -> Option<PathBuf> {
+        self.legacy.iter().map(|root| root.join(path).join(file)).find(|file| file.exists())
+    }
+
+    fn unified_file(&self, path: &str, file: &str) -> Option<PathBuf> {
+        self.unified.iter().map(|root| root.join(path).join(file)).find(|file| file.exists())
+    }
+
+    /// Makes the group in every hierarchy.
+    pub fn make(&self, path: &str) -> io::Result<()> {
+        for root in &self.legacy {
+            let directory = root.join(path);
+            if directory.is_dir() {
+                continue;
+            }
+            fs::create_dir_all(&directory)?;
+            inherit_cpuset(root, path)?;
+        }
+        if let Some(root) = &self.unified {
+            let directory = root.join(path);
+            if !directory.is_dir() {
+                fs::create_dir_all(&directory)?;
+                delegate(root, path);
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves a process (0: the caller) into the group.
+    pub fn enter(&self, path: &str, pid: i32) -> io::Result<()> {
+        for root in self.all() {
+            fs::write(root.join(path).join("cgroup.procs"), pid.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Moves the caller into the group where libcontainer, which enters the
+    /// controllers itself, does not: `name=systemd`, and version 2 beside
+    /// version 1. The rest must be left to it: when it fails, it kills whatever
+    /// is in the group, and the caller has yet to say why.
+    pub fn enter_beside_libcontainer(&self, path: &str) -> io::Result<()> {
+        let named = self.legacy.iter().filter(|root| root.ends_with("systemd"));
+        let beside = self.unified.iter().filter(|_| !self.legacy.is_empty());
+        for root in named.chain(beside) {
+            fs::write(root.join(path).join("cgroup.procs"), "0")?;
+        }
+        Ok(())
+    }
+
+    /// Sets the limits; those that are `None` are lifted.
+    pub fn limit(&self, limits: &Cgroup) -> io::Result<()> {
+        let path = &limits.path;
+        self.limit_memory(path, limits.memory)?;
+        self.limit_cpus(path, limits.milli_cpus)?;
+        let pids = limits
+            .pids
+            .filter(|pids| *pids > 0)
+            .map_or_else(|| "max".to_owned(), |pids| pids.to_string());
+        let file =
+            self.unified_file(path, "pids.max").or_else(|| self.legacy_file(path, "pids.max"));
+        set(file, &pids, limits.pids.is_some(), "pids")
+    }
+
+    fn limit_memory(&self, path: &str, bytes: Option<u64>) -> io::Result<()> {
+        if let Some(file) = self.unified_file(path, "memory.max") {
+            let text = bytes.map_or_else(|| "max".to_owned(), |bytes| bytes.to_string());
+            fs::write(file, &text)?;
+            // A limit on memory that may swap without end is none.
+            if let Some(swap) = self.unified_file(path, "memory.swap.max") {
+                fs::write(swap, if bytes.is_some() { "0" } else { "max" })?;
+            }
+            return Ok(());
+        }
+        let text = bytes.map_or_else(|| "-1".to_owned(), |bytes| bytes.to_string());
+        let memory = self.legacy_file(path, "memory.limit_in_bytes");
+        let both = self.legacy_file(path, "memory.memsw.limit_in_bytes");
+        // The sum with swap may never be below the limit: which of them goes
+        // first depends on the direction, so the second try settles it.
+        if let (Some(memory), Some(both)) = (&memory, &both) {
+            if fs::write(memory, &text).is_err() {
+                fs::write(both, &text)?;
+                fs::write(memory, &text)?;
+            }
+            return fs::write(both, &text);
+        }
+        set(memory, &text, bytes.is_some(), "memory")
+    }
+
+    fn limit_cpus(&self, path: &str, thousandths: Option<u64>) -> io::Result<()> {
+        let quota = thousandths.map(|thousandths| thousandths * PERIOD / 1000);
+        if let Some(file) = self.unified_file(path, "cpu.max") {
+            let quota = quota.map_or_else(|| "max".to_owned(), |quota| quota.to_string());
+            return fs::write(file, format!("{quota} {PERIOD}"));
+        }
+        if quota.is_some()
+            && let Some(file) = self.legacy_file(path, "cpu.cfs_period_us")
+        {
+            fs::write(file, PERIOD.to_string())?;
+        }
+        let text = quota.map_or_else(|| "-1".to_owned(), |quota| quota.to_string());
+        set(self.legacy_file(path, "cpu.cfs_quota_us"), &text, quota.is_some(), "cpu")
+    }
+
+    /// The limits in force.
+    pub fn limits(&self, path: &str) -> Cgroup {
+        let unified = |file| read_number(self.unified_file(path, file));
+        let legacy = |file| read_number(self.legacy_file(path, file));
+        let memory = unified("memory.max")
+            .or_else(|| legacy("memory.limit_in_bytes").filter(|bytes| *bytes < V1_UNLIMITED));
+        let pids = unified("pids.max").or_else(|| legacy("pids.max"));
+        Cgroup {
+            path: path.to_owned(),
+            memory,
+            milli_cpus: self.milli_cpus(path),
+            pids: pids.and_then(|pids| i64::try_from(pids).ok()),
+        }
+    }
+
+    fn milli_cpus(&self, path: &str) -> Option<u64> {
+        if let Some(file) = self.unified_file(path, "cpu.max") {
+            let text = fs::read_to_string(file).ok()?;
+            let (quota, period) = text.trim().split_once(' ')?;
+            let (quota, period): (u64, u64) = (quota.parse().ok()?, period.parse().ok()?);
+            return quota.checked_mul(1000)?.checked_div(period);
+        }
+        let quota = read_number(self.legacy_file(path, "cpu.cfs_quota_us"))?;
+        let period = read_number(self.legacy_file(path, "cpu.cfs_period_us"))?;
+        quota.checked_mul(1000)?.checked_div(period)
+    }
+
+    /// Freezes or thaws. Version 2's freezer where there is one: what it froze
+    /// can still be killed.
+    pub fn freeze(&self, path: &str, frozen: bool) -> io::Result<()> {
+        let legacy = self.legacy_file(path, "freezer.state");
+        let unified = self.unified_file(path, "cgroup.freeze");
+        if let Some(file) = &unified {
+            fs::write(file, if frozen { "1" } else { "0" })?;
+        }
+        match legacy {
+            // Somebody else may have frozen it there: a thaw undoes both.
+            Some(file) if !frozen => fs::write(file, "THAWED"),
+            Some(file) if unified.is_none() => fs::write(file, "FROZEN"),
+            None if unified.is_none() => Err(unsupported("freezer")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the group is frozen, by whomever.
+    pub fn frozen(&self, path: &str) -> bool {
+        let is = |file: Option<PathBuf>, text: &str| {
+            file.and_then(|file| fs::read_to_string(file).ok())
+                .is_some_and(|found| found.trim() == text)
+        };
+        is(self.unified_file(path, "cgroup.freeze"), "1")
+            || self
+                .legacy_file(path, "freezer.state")
+                .is_some_and(|file| fs::read_to_string(file).is_ok_and(|s| s.trim() != "THAWED"))
+    }
+
+    /// How many of the group's processes the kernel has killed for lack of memory.
+    pub fn out_of_memory_kills(&self, path: &str) -> u64 {
+        let file = self
+            .unified_file(path, "memory.events")
+            .or_else(|| self.legacy_file(path, "memory.oom_control"));
+        file.and_then(|file| fs::read_to_string(file).ok())
+            .and_then(|text| {
+                text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+            })
+            .unwrap_or_default()
+    }
+
+    /// The processes in the group.
+    pub fn processes(&self, path: &str) -> Vec<i32> {
+        let file = self.all().map(|root| root.join(path).join("cgroup.procs"));
+        let text = file.filter_map(|file| fs::read_to_string(file).ok()).next();
+        text.unwrap_or_default().lines().filter_map(|line| line.parse().ok()).collect()
+    }
+
+    /// Kills whatever is left in the group, frozen or not.
+    pub fn kill(&self, path: &str) {
+        if let Some(file) = self.unified_file(path, "cgroup.kill") {
+            drop(fs::write(file, "1"));
+        }
+        for pid in self.processes(path) {
+            if let Some(pid) = rustix::process::Pid::from_raw(pid) {
+                drop(rustix::process::kill_process(pid, rustix::process::Signal::KILL));
+            }
+        }
+        drop(self.freeze(path, false));
+    }
+
+    /// Whether the group exists anywhere.
+    pub fn exists(&self, path: &str) -> bool {
+        self.all().any(|root| root.join(path).is_dir())
+    }
+
+    /// Removes the group and, where it was the last, the group above it. A
+    /// group that still holds a process stays.
+    pub fn remove(&self, path: &str) -> io::Result<()> {
+        let mut result = Ok(());
+        for root in self.all() {
+            let directory = root.join(path);
+            remove_children(&directory);
+            match fs::remove_dir(&directory) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => result = Err(error),
+                _ => {}
+            }
+            if let Some(above) =
+                Path::new(path).parent().filter(|above| above.components().count() > 1)
+            {
+                drop(fs::remove_dir(root.join(above)));
+            }
+        }
+        result
+    }
+}
+
+/// A container with its own group namespace may have made groups below its own.
+fn remove_children(directory: &Path) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|t| t.is_dir())) {
+        remove_children(&entry.path());
+        drop(fs::remove_dir(entry.path()));
+    }
+}
+
+/// A new group of `cpuset` has no processors and takes no process until it is
+/// told what its parent has.
+fn inherit_cpuset(root: &Path, path: &str) -> io::Result<()> {
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        let mut directory = root.to_owned();
+        if !directory.join(file).exists() {
+            continue;
+        }
+        let mut value = fs::read_to_string(directory.join(file))?;
+        for part in Path::new(path) {
+            directory.push(part);
+            let own = fs::read_to_string(directory.join(file))?;
+            if own.trim().is_empty() {
+                fs::write(directory.join(file), value.trim())?;
+            } else {
+                value = own;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Version 2: a group has the controllers that the one above hands down. What
+/// the host does not have is found when a limit is set.
+fn delegate(root: &Path, path: &str) {
+    let mut directory = root.to_owned();
+    let parts: Vec<_> = Path::new(path).iter().collect();
+    for part in std::iter::once(None).chain(parts.iter().take(parts.len() - 1).map(Some)) {
+        if let Some(part) = part {
+            directory.push(part);
+        }
+        for controller in ["+cpu", "+memory", "+pids", "+cpuset"] {
+            drop(fs::write(directory.join("cgroup.subtree_control"), controller));
+        }
+    }
+}
+
+fn set(file: Option<PathBuf>, value: &str, needed: bool, controller: &str) -> io::Result<()> {
+    match file {
+        Some(file) => fs::write(file, value),
+        None if needed => Err(unsupported(controller)),
+        None => Ok(()),
+    }
+}
+
+fn unsupported(controller: &str) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::Unsupported,
+        format!("this host has no `{controller}` controller for control groups"),
+    )
+}
+
+fn read_number(file: Option<PathBuf>) -> Option<u64> {
+    fs::read_to_string(file?).ok()?.trim().parse().ok()
+}

@@ -1,0 +1,436 @@
+//! The loop in which a shim spends its life: one `poll` over its process, the
+//! process's output, the file it follows and the socket.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixListener;
+use std::process::ExitCode;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use super::cgroup::Hierarchies;
+use super::door::{Guest, Heard};
+use super::follow::Follow;
+use super::log_file::LogFile;
+use super::look::STATUS_FILE;
+use super::process::now;
+use super::protocol::{Reply, Request, SOCKET};
+use super::start::{Reporter, Started};
+use super::{ExitRecord, Payload, Refusal, ShimSpec, Status, VERSION};
+use crate::observed::Exit;
+use crate::state::atomic;
+use crate::state::log::Stream;
+
+/// A shim at work.
+#[derive(Debug)]
+pub(super) struct Minder {
+    spec: ShimSpec,
+    status: Status,
+    process: Started,
+    /// Accepted by the socket, not yet by the process.
+    input_pending: Vec<u8>,
+    input_ended: bool,
+    log: Option<LogFile>,
+    follow: Option<Follow>,
+    door: UnixListener,
+    guests: Vec<Guest>,
+    signals: SignalFd,
+    hierarchies: Hierarchies,
+    reporter: Option<Reporter>,
+    ready_said: Vec<u8>,
+    /// Outputs that have ended, to be taken out of the set.
+    closed: Vec<usize>,
+    buffer: Vec<u8>,
+    _lock: File,
+}
+
+/// What a descriptor in the poll set belongs to.
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    Signals,
+    Adopted,
+    Output(usize),
+    Input,
+    Ready,
+    Follow,
+    Door,
+    Guest(usize),
+}
+
+impl Minder {
+    pub(super) fn new(
+        spec: ShimSpec,
+        status: Status,
+        process: Started,
+        door: UnixListener,
+        follow: Option<Follow>,
+        hierarchies: Hierarchies,
+        lock: File,
+    ) -> Result<Self, Refusal> {
+        let log = spec.log_directory.as_deref().map(LogFile::open).transpose();
+        let log = log.map_err(Refusal::system("open the log"))?;
+        let signals = listen_for_signals().map_err(Refusal::system("listen for signals"))?;
+        let streams = process.outputs.iter().map(|(output, _)| output);
+        for stream in streams.chain(&process.input).chain(&process.ready) {
+            rustix::io::ioctl_fionbio(stream, true).map_err(Refusal::system("prepare a pipe"))?;
+        }
+        // The payload was carried out; a container's configuration is large.
+        let payload = match &spec.payload {
+            Payload::Adopted { .. } => spec.payload.clone(),
+            _ => Payload::Adopted { pid: status.pid, start_time: status.start_time, follow: None },
+        };
+        let spec = ShimSpec { payload, interfaces: Vec::new(), ..spec };
+        Ok(Self {
+            spec,
+            status,
+            process,
+            input_pending: Vec::new(),
+            input_ended: false,
+            log,
+            follow,
+            door,
+            guests: Vec::new(),
+            signals,
+            hierarchies,
+            reporter: None,
+            ready_said: Vec::new(),
+            closed: Vec::new(),
+            buffer: vec![0; 8192],
+            _lock: lock,
+        })
+    }
+
+    /// Minds the process until it has ended.
+    pub(super) fn mind(mut self, reporter: Reporter) -> ExitCode {
+        let path = self.spec.run_directory.join(STATUS_FILE);
+        if let Err(error) = atomic::write_cache(&path, &self.status) {
+            // Nobody would ever find the process again.
+            drop(self.signal(libc::SIGKILL));
+            reporter.say(&Err(Refusal::system("write the status")(error)));
+            return ExitCode::FAILURE;
+        }
+        self.reporter = Some(reporter);
+        if self.process.ready.is_none() {
+            self.report(None);
+        }
+        // What was written before we watched.
+        self.read_followed();
+        loop {
+            match self.turn() {
+                Ok(None) => {}
+                Ok(Some(code)) => return self.end(code),
+                // Without its poll a shim can do nothing; the process would be
+                // left alone either way.
+                Err(_) => return ExitCode::FAILURE,
+            }
+        }
+    }
+
+    fn report(&mut self, refusal: Option<Refusal>) {
+        if let Some(reporter) = self.reporter.take() {
+            reporter.say(&refusal.map_or_else(|| Ok(self.status.clone()), Err));
+        }
+    }
+
+    /// Waits once and does what there is to do. The exit code when the process
+    /// has ended (`Some(None)`: it is not known).
+    fn turn(&mut self) -> io::Result<Option<Option<i32>>> {
+        let mut ended = None;
+        for (source, flags) in self.wait()? {
+            match source {
+                Source::Signals => ended = ended.or(self.take_signals()),
+                Source::Adopted => ended = Some(None),
+                Source::Output(index) => drop(self.read_output(index)),
+                Source::Input => self.write_input(),
+                Source::Ready => self.hear_ready(),
+                Source::Follow => self.read_followed(),
+                Source::Door => self.open_door(),
+                Source::Guest(index) => self.serve(index, flags),
+            }
+        }
+        self.closed.sort_unstable();
+        for index in std::mem::take(&mut self.closed).into_iter().rev() {
+            drop(self.process.outputs.swap_remove(index));
+        }
+        self.guests.retain(|guest| !guest.is_gone());
+        Ok(ended)
+    }
+
+    /// Sleeps until something of what it minds has news.
+    fn wait(&self) -> io::Result<Vec<(Source, PollFlags)>> {
+        let (reads, writes) = (PollFlags::POLLIN, PollFlags::POLLOUT);
+        let mut sources = vec![(Source::Signals, self.signals.as_fd(), reads)];
+        sources.push((Source::Door, self.door.as_fd(), reads));
+        if let Some(adopted) = &self.process.adopted {
+            sources.push((Source::Adopted, adopted.as_fd(), reads));
+        }
+        for (index, (output, _)) in self.process.outputs.iter().enumerate() {
+            sources.push((Source::Output(index), output.as_fd(), reads));
+        }
+        if let Some(input) = self.process.input.as_ref().filter(|_| !self.input_pending.is_empty())
+        {
+            sources.push((Source::Input, input.as_fd(), writes));
+        }
+        if let Some(ready) = &self.process.ready {
+            sources.push((Source::Ready, ready.as_fd(), reads));
+        }
+        if let Some(follow) = &self.follow {
+            sources.push((Source::Follow, follow.descriptor(), reads));
+        }
+        let full = !self.input_pending.is_empty();
+        for (index, guest) in self.guests.iter().enumerate() {
+            let mut flags = PollFlags::empty();
+            flags.set(reads, guest.listens(full));
+            flags.set(writes, guest.has_unsent());
+            sources.push((Source::Guest(index), guest.descriptor(), flags));
+        }
+        let mut set: Vec<PollFd<'_>> =
+            sources.iter().map(|(_, descriptor, flags)| PollFd::new(*descriptor, *flags)).collect();
+        match poll(&mut set, PollTimeout::NONE) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let news = set.iter().map(|entry| entry.revents().unwrap_or(PollFlags::empty()));
+        let found = sources.iter().zip(news).filter(|(_, flags)| !flags.is_empty());
+        Ok(found.map(|((source, ..), flags)| (*source, flags)).collect())
+    }
+
+    /// Reaps what has ended; a request to end is handed on to the process.
+    fn take_signals(&mut self) -> Option<Option<i32>> {
+        let mut ended = None;
+        while let Ok(Some(signal)) = self.signals.read_signal() {
+            if signal.ssi_signo == libc::SIGCHLD.cast_unsigned() {
+                ended = ended.or(self.reap());
+            } else {
+                let signal = i32::try_from(signal.ssi_signo).unwrap_or(libc::SIGTERM);
+                drop(self.signal(signal));
+            }
+        }
+        ended
+    }
+
+    fn reap(&self) -> Option<Option<i32>> {
+        let mut ended = None;
+        loop {
+            let ours = Pid::from_raw(self.status.pid);
+            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(pid, code)) if pid == ours => ended = Some(Some(code)),
+                Ok(WaitStatus::Signaled(pid, signal, _)) if pid == ours => {
+                    ended = Some(Some(128 + signal as i32));
+                }
+                Ok(WaitStatus::StillAlive) | Err(_) => return ended,
+                Ok(_) => {}
+            }
+        }
+    }
+
+    fn signal(&self, signal: i32) -> io::Result<()> {
+        // Ours until we reap it: the number cannot have been reused. An adopted
+        // process is known by its descriptor.
+        let signal = rustix::process::Signal::from_named_raw(signal)
+            .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        match &self.process.adopted {
+            Some(process) => rustix::process::pidfd_send_signal(process, signal)?,
+            None => {
+                let pid = rustix::process::Pid::from_raw(self.status.pid)
+                    .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+                rustix::process::kill_process(pid, signal)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes one piece of output to the log and to whoever is attached.
+    fn read_output(&mut self, index: usize) -> bool {
+        let Some((output, stream)) = self.process.outputs.get(index) else { return false };
+        let stream = *stream;
+        match rustix::io::read(output, &mut self.buffer[..]) {
+            Ok(length) if length > 0 => {
+                let bytes = &self.buffer[..length];
+                if let Some(log) = &mut self.log {
+                    // A full disk loses lines; it must not stop the process.
+                    drop(log.take(stream, bytes));
+                }
+                self.guests.iter_mut().for_each(|guest| guest.show(stream, bytes));
+                true
+            }
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => false,
+            // Its end; a terminal says so with an error.
+            _ => {
+                self.closed.push(index);
+                false
+            }
+        }
+    }
+
+    fn read_followed(&mut self) {
+        let (Some(follow), Some(log)) = (&mut self.follow, &mut self.log) else { return };
+        let guests = &mut self.guests;
+        drop(follow.read(&mut self.buffer, |bytes| {
+            guests.iter_mut().for_each(|guest| guest.show(Stream::Stdout, bytes));
+            log.take(Stream::Stdout, bytes)
+        }));
+    }
+
+    fn write_input(&mut self) {
+        if let Some(input) = &self.process.input {
+            match rustix::io::write(input, &self.input_pending) {
+                Ok(length) => drop(self.input_pending.drain(..length)),
+                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
+                Err(_) => self.process.input = None,
+            }
+        }
+        if self.process.input.is_none() || self.input_pending.is_empty() {
+            self.input_pending = Vec::new();
+        }
+        if self.input_ended && self.input_pending.is_empty() && !self.process.terminal {
+            self.process.input = None;
+        }
+    }
+
+    fn hear_ready(&mut self) {
+        let Some(ready) = &self.process.ready else { return };
+        let mut bytes = [0; 512];
+        match rustix::io::read(ready, &mut bytes) {
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return,
+            Ok(length) if length > 0 => self.ready_said.extend_from_slice(&bytes[..length]),
+            _ => self.process.ready = None,
+        }
+        let ended = self.process.ready.is_none();
+        if self.ready_said == b"ok\n" {
+            self.process.ready = None;
+            self.report(None);
+        } else if ended && !self.ready_said.is_empty() {
+            let reason = String::from_utf8_lossy(&self.ready_said).trim().to_owned();
+            self.report(Some(Refusal::NotReady { reason }));
+        }
+        // It ended without a word: its exit code will say more.
+    }
+
+    fn open_door(&mut self) {
+        while let Ok((stream, _)) = self.door.accept() {
+            self.guests.extend(Guest::new(stream));
+        }
+    }
+
+    fn serve(&mut self, index: usize, flags: PollFlags) {
+        let Some(guest) = self.guests.get_mut(index) else { return };
+        if flags.contains(PollFlags::POLLOUT) {
+            guest.flush();
+        }
+        if !flags.intersects(PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR) {
+            return;
+        }
+        match guest.hear(&mut self.buffer) {
+            Heard::Nothing => {}
+            Heard::Input(bytes) => self.take_input(&bytes),
+            Heard::InputEnded => {
+                self.input_ended = true;
+                self.write_input();
+            }
+            Heard::Request(request) => self.carry_out(index, &request),
+        }
+    }
+
+    fn take_input(&mut self, bytes: &[u8]) {
+        if self.process.input.is_some() && !self.input_ended {
+            self.input_pending.extend_from_slice(bytes);
+            self.write_input();
+        }
+    }
+
+    fn carry_out(&mut self, index: usize, request: &Request) {
+        let reply = match self.obey(request) {
+            Ok(reply) => reply,
+            Err(error) => Reply::Error { reason: error.to_string() },
+        };
+        let Some(guest) = self.guests.get_mut(index) else { return };
+        let attaches = *request == Request::Attach && reply == Reply::Done;
+        guest.answer(reply);
+        if attaches {
+            let input = guest.attach();
+            self.take_input(&input);
+        }
+    }
+
+    fn obey(&self, request: &Request) -> io::Result<Reply> {
+        let cgroup = self.spec.cgroup.as_ref().map(|cgroup| cgroup.path.as_str());
+        match request {
+            Request::Status => {
+                let paused = cgroup.is_some_and(|path| self.hierarchies.frozen(path));
+                return Ok(Reply::Status { status: self.status.clone(), paused });
+            }
+            Request::Signal { signal } => self.signal(*signal)?,
+            Request::Pause | Request::Resume => {
+                let path = cgroup.ok_or_else(|| io::Error::other("it has no cgroup"))?;
+                self.hierarchies.freeze(path, *request == Request::Pause)?;
+            }
+            Request::Attach => {}
+            Request::Resize { rows, cols } => {
+                let terminal = self.process.outputs.first().filter(|_| self.process.terminal);
+                let (terminal, _) =
+                    terminal.ok_or_else(|| io::Error::other("it has no terminal"))?;
+                let size = rustix::termios::Winsize {
+                    ws_row: *rows,
+                    ws_col: *cols,
+                    ws_xpixel: 0,
+                    ws_ypixel: 0,
+                };
+                rustix::termios::tcsetwinsize(terminal, size)?;
+            }
+        }
+        Ok(Reply::Done)
+    }
+
+    /// The process has ended: its last words, the record, and nothing of ours
+    /// stays behind.
+    fn end(mut self, code: Option<i32>) -> ExitCode {
+        for index in 0..self.process.outputs.len() {
+            while self.read_output(index) {}
+        }
+        self.read_followed();
+        if let Some(log) = &mut self.log {
+            drop(log.finish(Stream::Stdout));
+            drop(log.finish(Stream::Stderr));
+        }
+        let cgroup = self.spec.cgroup.as_ref().map(|cgroup| cgroup.path.as_str());
+        let kills = cgroup.map_or(0, |path| self.hierarchies.out_of_memory_kills(path));
+        let record = ExitRecord {
+            version: VERSION,
+            pid: self.status.pid,
+            start_time: self.status.start_time,
+            boot_id: self.status.boot_id.clone(),
+            exit: Exit { code, out_of_memory: kills > 0 && code == Some(137), at: now() },
+        };
+        drop(atomic::write(&self.spec.exit_file, &record));
+        if let Some(path) = cgroup {
+            self.hierarchies.kill(path);
+            drop(self.hierarchies.remove(path));
+        }
+        if self.reporter.is_some() {
+            let code = code.map_or_else(|| "unknown".to_owned(), |code| code.to_string());
+            let reason = format!("it ended before it was ready, with exit code {code}");
+            self.report(Some(Refusal::NotReady { reason }));
+        }
+        drop(std::fs::remove_file(self.spec.run_directory.join(STATUS_FILE)));
+        drop(std::fs::remove_file(self.spec.run_directory.join(SOCKET)));
+        ExitCode::SUCCESS
+    }
+}
+
+/// Signals arrive as data: a child that has ended, and what asks a process to end.
+fn listen_for_signals() -> nix::Result<SignalFd> {
+    let mut set = SigSet::empty();
+    for signal in
+        [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT]
+    {
+        set.add(signal);
+    }
+    set.thread_block()?;
+    SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+}

@@ -1,0 +1,64 @@
+//! The world as one value: the engines a stack uses and where state lies. It
+//! looks ([`World::observe`]) and hands out engines; it decides nothing.
+
+use std::sync::Arc;
+
+use crate::engine::{EngineError, Images, Networks, Volumes, Workloads};
+use crate::observed::Observed;
+use crate::stack::{Kind, StackName};
+use crate::state::Directories;
+
+/// Everything through which a stack meets the host.
+#[derive(Clone)]
+pub struct World {
+    /// Where state lies.
+    pub directories: Directories,
+    /// Identity of this state directory.
+    pub home_id: String,
+    /// The engine for containers.
+    pub containers: Arc<dyn Workloads>,
+    /// The engine for VMs.
+    pub vms: Arc<dyn Workloads>,
+    /// Bridges, names, firewall, ports.
+    pub networks: Arc<dyn Networks>,
+    /// Named volumes.
+    pub volumes: Arc<dyn Volumes>,
+    /// Images of both kinds.
+    pub images: Arc<dyn Images>,
+}
+
+impl World {
+    /// The engine that holds workloads of this kind.
+    pub fn workloads(&self, kind: Kind) -> &dyn Workloads {
+        match kind {
+            Kind::Container => &*self.containers,
+            Kind::Vm => &*self.vms,
+        }
+    }
+
+    /// Everything of the stack that exists, found by looking.
+    pub async fn observe(&self, stack: &StackName) -> Result<Observed, EngineError> {
+        let (containers, vms, networks, firewall, ports, volumes) = tokio::try_join!(
+            self.containers.observe(stack),
+            self.vms.observe(stack),
+            self.networks.observe(stack),
+            self.networks.observe_firewall(stack),
+            self.networks.observe_ports(stack),
+            self.volumes.observe(stack),
+        )?;
+        let mut observed = Observed { firewall, ..Observed::default() };
+        for mut instance in containers.into_iter().chain(vms) {
+            instance.forwarded = ports.get(&instance.id).cloned().unwrap_or_default();
+            observed.instances.insert(instance.id.clone(), instance);
+        }
+        observed.networks = networks.into_iter().map(|it| (it.name.clone(), it)).collect();
+        observed.volumes = volumes.into_iter().map(|it| (it.resolved.clone(), it)).collect();
+        Ok(observed)
+    }
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("World").field("directories", &self.directories).finish_non_exhaustive()
+    }
+}
