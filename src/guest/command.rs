@@ -20,9 +20,8 @@ pub struct Remote {
 
 /// How `command` is run in a guest whose default user is `default_user`.
 pub fn remote(command: &ExecCommand, default_user: &str) -> Remote {
-    let plain_shell = command.argv.is_empty()
-        && command.environment.is_empty()
-        && command.working_dir.is_none();
+    let plain_shell =
+        command.argv.is_empty() && command.environment.is_empty() && command.working_dir.is_none();
     match &command.user {
         None if plain_shell => Remote { user: default_user.to_owned(), line: None },
         Some(user) if plain_shell && (user == default_user || user == "root") => {

@@ -110,9 +110,7 @@ fn cloud_init_errors(result: Option<&serde_json::Value>) -> Vec<String> {
         return vec!["cloud-init left no result".to_owned()];
     };
     let errors = result["v1"]["errors"].as_array().into_iter().flatten();
-    errors
-        .map(|error| error.as_str().map_or_else(|| error.to_string(), str::to_owned))
-        .collect()
+    errors.map(|error| error.as_str().map_or_else(|| error.to_string(), str::to_owned)).collect()
 }
 
 fn decoded(digits: &str) -> String {

@@ -66,11 +66,7 @@ impl Connection {
         }
     }
 
-    async fn open_at(
-        address: SocketAddr,
-        target: &Target,
-        user: &str,
-    ) -> Result<Self, GuestError> {
+    async fn open_at(address: SocketAddr, target: &Target, user: &str) -> Result<Self, GuestError> {
         if target.host_keys.is_empty() {
             return Err(GuestError::NoHostKeys);
         }
