@@ -135,7 +135,9 @@ impl Diagnostics {
                 continue;
             }
             let foldable = diagnostic.severity == Severity::Warning && diagnostic.labels.len() == 1;
-            if let Some(&at) = foldable.then(|| first.get(&diagnostic.title)).flatten() { more[at] += 1 } else {
+            if let Some(&at) = foldable.then(|| first.get(&diagnostic.title)).flatten() {
+                more[at] += 1
+            } else {
                 if foldable {
                     first.insert(diagnostic.title.clone(), kept.len());
                 }

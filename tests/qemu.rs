@@ -82,7 +82,7 @@ async fn a_guest_from_its_making_to_its_end() {
     if !available() {
         return;
     }
-    let home = Home::new("life");
+    let home = Home::new("life").await;
     let (events, _listener) = Events::channel();
     let mut desired = home.vm("db", &[HOSTILE, SECOND]);
     furnish(&home, &mut desired);
@@ -123,11 +123,18 @@ async fn what_is_inside(home: &Home, id: &InstanceId) {
     assert_eq!((said.output.as_str(), said.code), ("400\ndb\n", 7));
     let said = home.say(id, "echo \"$GREETING\"; getent hosts elsewhere").await;
     assert!(said.output.starts_with("it's $me\n192.0.2.7"), "{}", said.output);
-    let said = home.say(id, "touch /srv/dir/x; ls /srv/dir; echo more >> /srv/one; echo x > /srv/both/new").await;
+    let said = home
+        .say(id, "touch /srv/dir/x; ls /srv/dir; echo more >> /srv/one; echo x > /srv/both/new")
+        .await;
     assert!(said.output.contains("Read-only file system"), "{}", said.output);
     assert_eq!(std::fs::read_to_string(home.path("one")).expect("one"), "one\nmore\n");
     assert_eq!(std::fs::read_to_string(home.path("dir/new")).expect("new"), "x\n");
-    let said = home.say(id, "findmnt -no SOURCE,FSTYPE /usr/share/doc/cloud-init; ls /usr/share/doc/cloud-init").await;
+    let said = home
+        .say(
+            id,
+            "findmnt -no SOURCE,FSTYPE /usr/share/doc/cloud-init; ls /usr/share/doc/cloud-init",
+        )
+        .await;
     assert!(said.output.contains("ext4") && said.output.contains("copyright"), "{}", said.output);
     let said = home.say(id, "getent passwd debian; ls /run/windlass/seed; grep -r swordfish /var/lib/cloud /var/log").await;
     assert_eq!(said.output, "");
@@ -135,12 +142,14 @@ async fn what_is_inside(home: &Home, id: &InstanceId) {
 
 async fn what_happens_to_its_processes(home: &Home, id: &InstanceId) {
     let run = home.directories.instance_run(&home.stack, id);
-    let status = |directory: &std::path::Path| windlass::shim::look(directory).expect("alive").status;
+    let status =
+        |directory: &std::path::Path| windlass::shim::look(directory).expect("alive").status;
     let before = status(&run);
     kill(before.shim_pid).await;
     kill(status(&run.join("fs1")).shim_pid).await;
     let exit = home.directories.instance(&home.stack, id).join("none");
-    let ended = tokio::time::timeout(Duration::from_millis(200), windlass::shim::ended(&run, &exit));
+    let ended =
+        tokio::time::timeout(Duration::from_millis(200), windlass::shim::ended(&run, &exit));
     assert!(ended.await.is_err(), "QEMU survives its shim");
     let seen = home.observed(id).await;
     assert!(!seen.minded && seen.is_alive());

@@ -43,7 +43,9 @@ fn value(node: &mut Node, form: &Form, trail: &Trail<'_>, found: &mut Diagnostic
     let fits = match (form, &node.value) {
         (Form::Any, _) => true,
         (Form::Either(forms), _) => {
-            return if let Some(form) = forms.iter().find(|form| same_shape(form, node)) { value(node, form, trail, found) } else {
+            return if let Some(form) = forms.iter().find(|form| same_shape(form, node)) {
+                value(node, form, trail, found)
+            } else {
                 found.push(description());
                 false
             };

@@ -9,22 +9,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use windlass::engine::qemu::Qemu;
-use windlass::engine::{Exec, ExecCommand, ExecOutput, Streams, Workloads};
+use windlass::engine::{Exec, ExecCommand, ExecOutput, Images, Streams, Workloads};
+use windlass::event::Events;
 use windlass::image::Store;
 use windlass::observed::ObservedInstance;
 use windlass::plan::{Address, Desired};
 use windlass::shim::Launcher;
 use windlass::stack::vm::{Accel, CloudInit, Document};
 use windlass::stack::{
-    Definition, ImageSource, InstanceId, Recipe, Restart, Role, StackName, Vm, Workload,
+    Definition, ImageSource, InstanceId, Kind, Recipe, Restart, Role, StackName, Vm, Workload,
 };
 use windlass::state::{Directories, names};
 
 /// Whether the engine is there; says that a test is skipped, or fails, if not.
 pub fn available() -> bool {
-    let missing = ["qemu-system-x86_64", "qemu-img", "mmdebstrap", "ip"]
-        .into_iter()
-        .find(|program| Command::new("which").arg(program).output().is_ok_and(|o| !o.status.success()));
+    let missing =
+        ["qemu-system-x86_64", "qemu-img", "mmdebstrap", "ip"].into_iter().find(|program| {
+            Command::new("which").arg(program).output().is_ok_and(|o| !o.status.success())
+        });
     let root = rustix::process::geteuid().is_root();
     let reason = match (missing, root) {
         (None, true) => return true,
@@ -47,12 +49,15 @@ pub struct Home {
 }
 
 impl Home {
-    pub fn new(name: &str) -> Self {
+    pub async fn new(name: &str) -> Self {
         let directory = tempfile::Builder::new().prefix("windlass-qemu-").tempdir().expect("home");
-        let directories = Directories::new(Some(directory.path()), None);
+        let directories = Directories::new(Some(directory.path()), Some(&cache()));
         let program = Path::new(env!("CARGO_BIN_EXE_windlass"));
         let launcher = Arc::new(Launcher::new(program).expect("launcher"));
         let images = Arc::new(Store::open(&directories).expect("store"));
+        let (events, _listener) = Events::channel();
+        let fetched = images.fetch(&debian(), Kind::Vm, false, &events).await;
+        fetched.unwrap_or_else(|error| panic!("{}", Self::chain(&error)));
         let home_id = directories.home_id();
         let engine = Qemu::new(directories.clone(), home_id.clone(), launcher, images);
         let stack = StackName::new(name).expect("stack");
@@ -165,7 +170,7 @@ impl Home {
             streams: Streams::Capture,
             ..ExecCommand::default()
         };
-        self.engine.exec(&self.stack, id, &command).await.expect("exec")
+        Exec::exec(&self.engine, &self.stack, id, &command).await.expect("exec")
     }
 
     /// The whole chain of causes.
@@ -204,6 +209,12 @@ fn walk(directory: &Path) -> Vec<PathBuf> {
         .flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] })
         .filter(|path| path.ends_with("status.json"))
         .collect()
+}
+
+/// Bases that take a minute to build are shared by all tests of the host.
+fn cache() -> PathBuf {
+    std::env::var_os("WINDLASS_TEST_CACHE")
+        .map_or_else(|| "/var/cache/windlass-test".into(), PathBuf::from)
 }
 
 /// What the image store bootstraps for a VM: Debian 12 with cloud-init.

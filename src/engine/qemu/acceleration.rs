@@ -50,8 +50,7 @@ pub(super) async fn choose(
     launcher: &Launcher,
 ) -> Result<Choice, QemuError> {
     let wish = if forced == Accel::Auto { wish } else { forced };
-    let emulate =
-        |reason| Choice { accelerator: Accelerator::Tcg, emulated: Some(reason) };
+    let emulate = |reason| Choice { accelerator: Accelerator::Tcg, emulated: Some(reason) };
     if wish == Accel::Tcg {
         return Ok(emulate("emulation was asked for".to_owned()));
     }

@@ -71,7 +71,10 @@ impl Qemu {
         let has = disk::virtual_size(&place.disk())?;
         if let Some(wanted) = vm.disk
             && wanted < has
-            && self.images.disk(&self.record(&desired.stack, &desired.id)?.image_digest)?.virtual_size
+            && self
+                .images
+                .disk(&self.record(&desired.stack, &desired.id)?.image_digest)?
+                .virtual_size
                 < has
         {
             return Err(QemuError::Shrink { has, wanted });

@@ -195,9 +195,9 @@ impl QemuError {
             Self::EndedEarly { .. } | Self::EndedAtOnce { .. } => {
                 format!("`windlass logs {id}` shows all of it")
             }
-            Self::CloudInit { .. } => format!(
-                "`windlass logs {id}` shows all of it; `windlass shell {id}` gets you in"
-            ),
+            Self::CloudInit { .. } => {
+                format!("`windlass logs {id}` shows all of it; `windlass shell {id}` gets you in")
+            }
             Self::UserData(complaint) => complaint.help().to_owned(),
             Self::Shrink { .. } => {
                 format!("`--replace-disk {id}` makes a new disk and keeps this one")

@@ -49,10 +49,8 @@ impl Installed {
         if let Ok(Some(known)) = atomic::read_versioned(&cached, VERSION) {
             return Ok(known);
         }
-        let (release, machines) = tokio::try_join!(
-            say(&program, &["--version"]),
-            say(&program, &["-machine", "help"])
-        )?;
+        let (release, machines) =
+            tokio::try_join!(say(&program, &["--version"]), say(&program, &["-machine", "help"]))?;
         let unclear = |said: &str| QemuError::Program {
             program: PROGRAM.to_owned(),
             said: format!("its answer is not understood: {said}"),

@@ -10,9 +10,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use kvm_bindings::{
-    KVM_MAX_CPUID_ENTRIES, kvm_segment, kvm_sregs, kvm_userspace_memory_region,
-};
+use kvm_bindings::{KVM_MAX_CPUID_ENTRIES, kvm_segment, kvm_sregs, kvm_userspace_memory_region};
 use kvm_ioctls::{Kvm, VcpuExit, VcpuFd};
 
 /// Times the guest counts: a tenth of a millisecond where KVM works.

@@ -70,20 +70,13 @@ pub(super) fn machine(parts: &Parts<'_>) -> Result<Machine, QemuError> {
             qmp: PathBuf::from(QMP),
             greet: PathBuf::from(GREETING),
         },
-        drop_to: Some(DropTo {
-            id: user(&identity),
-            run_with: parts.installed.run_with(),
-        }),
+        drop_to: Some(DropTo { id: user(&identity), run_with: parts.installed.run_with() }),
     })
 }
 
 fn drives(vm: &Vm, place: &Place, mounted: &Mounted) -> Vec<Drive> {
-    let root = Drive {
-        file: place.disk(),
-        format: DriveFormat::Qcow2,
-        serial: None,
-        read_only: false,
-    };
+    let root =
+        Drive { file: place.disk(), format: DriveFormat::Qcow2, serial: None, read_only: false };
     let volumes = mounted.disks.iter().map(|disk| Drive {
         file: disk.file.clone(),
         format: DriveFormat::Qcow2,

@@ -28,8 +28,8 @@ impl Qemu {
         for directory in place::records(&self.directories, stack) {
             let read = InstanceRecord::read(&directory);
             let name = directory.to_string_lossy().into_owned();
-            let record = read
-                .map_err(|error| about("look at", &InstanceId::single(&name))(error.into()))?;
+            let record =
+                read.map_err(|error| about("look at", &InstanceId::single(&name))(error.into()))?;
             records.extend(record.filter(|record| record.kind == Kind::Vm));
         }
         try_join_all(records.into_iter().map(|record| async {
@@ -60,7 +60,8 @@ impl Qemu {
             image_digest: record.image_digest,
             addresses: record.addresses,
             state,
-            minded: alive.as_ref().is_none_or(|alive| alive.shim) && shares_minded(&place, &present),
+            minded: alive.as_ref().is_none_or(|alive| alive.shim)
+                && shares_minded(&place, &present),
             held: record.held,
             ever_ready: record.ever_ready
                 || ready == Readiness::Ready
@@ -87,9 +88,8 @@ async fn life(place: &Place, alive: &Alive, boot: Option<&Boot>) -> State {
         let reason = format!("what serves {} has died", dead.join(", "));
         return State::Degraded { pid, reason };
     }
-    let status = async {
-        Qmp::connect(&place.qmp()).await?.execute("query-status", Value::Null).await
-    };
+    let status =
+        async { Qmp::connect(&place.qmp()).await?.execute("query-status", Value::Null).await };
     match tokio::time::timeout(PATIENCE, status).await {
         Ok(Ok(status)) => match status["status"].as_str().unwrap_or_default() {
             "paused" => State::Paused { pid },

@@ -54,14 +54,9 @@ impl Qemu {
     }
 }
 
-async fn wait(
-    place: &Place,
-    boot: &Boot,
-    started: i64,
-) -> Result<(Word, Duration), QemuError> {
-    let since_start = || {
-        Duration::from_secs(u64::try_from(process::now() - started).unwrap_or_default())
-    };
+async fn wait(place: &Place, boot: &Boot, started: i64) -> Result<(Word, Duration), QemuError> {
+    let since_start =
+        || Duration::from_secs(u64::try_from(process::now() - started).unwrap_or_default());
     let left = boot.ready_timeout.saturating_sub(since_start());
     let (file, exit_file) = (place.ready(), place.exit());
     tokio::select! {
@@ -116,7 +111,8 @@ fn failed(word: &Word) -> QemuError {
 
 fn last_console_lines(place: &Place) -> String {
     let text = tail(&place.console());
-    let lines: Vec<&str> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+    let lines: Vec<&str> =
+        text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
     if lines.is_empty() {
         return "; its console is empty".to_owned();
     }

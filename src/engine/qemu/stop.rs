@@ -81,11 +81,7 @@ impl Qemu {
         shares::end(&place, false).await
     }
 
-    pub(super) async fn thaw(
-        &self,
-        stack: &StackName,
-        id: &InstanceId,
-    ) -> Result<(), QemuError> {
+    pub(super) async fn thaw(&self, stack: &StackName, id: &InstanceId) -> Result<(), QemuError> {
         let place = self.place(stack, id);
         let alive = running(&place).ok_or(QemuError::NotRunning)?;
         if alive.paused {
@@ -165,9 +161,8 @@ async fn say(place: &Place, command: &str) -> Result<(), QemuError> {
 
 /// Kills this very process, never one that got its number later.
 pub(super) fn kill_process(status: &Status) -> Result<(), QemuError> {
-    let failed = |error: std::io::Error| {
-        QemuError::io("kill", format!("/proc/{}", status.pid))(error)
-    };
+    let failed =
+        |error: std::io::Error| QemuError::io("kill", format!("/proc/{}", status.pid))(error);
     let Some(pid) = Pid::from_raw(status.pid) else { return Ok(()) };
     let descriptor = match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(descriptor) => descriptor,

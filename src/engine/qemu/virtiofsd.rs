@@ -71,8 +71,7 @@ fn serve(arguments: &[OsString], ready: &mut Option<File>) -> Result<(), Failure
     }
     let listener = Listener::new(Path::new(socket), true)
         .map_err(|error| Failure::Daemon(format!("cannot listen: {error}")))?;
-    let descriptors =
-        virtiofsd::limits::setup_rlimit_nofile(None).map_err(Failure::Daemon)?;
+    let descriptors = virtiofsd::limits::setup_rlimit_nofile(None).map_err(Failure::Daemon)?;
 
     let shared = path.to_string_lossy().into_owned();
     let mut sandbox = Sandbox::new(shared, SandboxMode::Namespace, Vec::new(), Vec::new());

@@ -23,7 +23,8 @@ pub struct Channels {
 }
 
 pub(super) fn add(arguments: &mut Arguments, channels: &Channels) {
-    let file = |id: &str, file: &std::path::Path| format!("file,id={id},path={},append=on", path(file));
+    let file =
+        |id: &str, file: &std::path::Path| format!("file,id={id},path={},append=on", path(file));
     arguments.option("-chardev", file("console", &channels.console));
     arguments.option("-serial", "chardev:console");
     arguments.option("-device", "virtio-serial-pci");
@@ -32,8 +33,10 @@ pub(super) fn add(arguments: &mut Arguments, channels: &Channels) {
         "-device",
         format!("virtserialport,chardev=ready,name={}", escape(&channels.ready_port)),
     );
-    arguments
-        .option("-chardev", format!("socket,id=qmp,path={},server=on,wait=off", path(&channels.qmp)));
+    arguments.option(
+        "-chardev",
+        format!("socket,id=qmp,path={},server=on,wait=off", path(&channels.qmp)),
+    );
     arguments.option("-mon", "chardev=qmp,mode=control");
     arguments.option("-chardev", format!("socket,id=greet,path={}", path(&channels.greet)));
     arguments.option("-mon", "chardev=greet,mode=control");

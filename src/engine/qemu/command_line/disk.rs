@@ -42,8 +42,11 @@ pub(super) fn add(arguments: &mut Arguments, number: usize, drive: &Drive) {
             path(&drive.file)
         ),
     );
-    let serial =
-        drive.serial.as_ref().map(|serial| format!(",serial={}", escape(serial))).unwrap_or_default();
+    let serial = drive
+        .serial
+        .as_ref()
+        .map(|serial| format!(",serial={}", escape(serial)))
+        .unwrap_or_default();
     let first = if number == 0 { ",bootindex=1" } else { "" };
     arguments.option("-device", format!("virtio-blk-pci,drive=drive{number}{serial}{first}"));
 }

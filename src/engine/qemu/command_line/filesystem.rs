@@ -15,8 +15,7 @@ pub struct Filesystem {
 }
 
 pub(super) fn add(arguments: &mut Arguments, number: usize, filesystem: &Filesystem) {
-    arguments
-        .option("-chardev", format!("socket,id=fs{number},path={}", path(&filesystem.socket)));
+    arguments.option("-chardev", format!("socket,id=fs{number},path={}", path(&filesystem.socket)));
     arguments.option(
         "-device",
         format!("vhost-user-fs-pci,chardev=fs{number},tag={}", escape(&filesystem.tag)),

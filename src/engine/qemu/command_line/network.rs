@@ -19,9 +19,6 @@ pub(super) fn add(arguments: &mut Arguments, number: usize, nic: &Nic) {
     // No option ROM: nothing boots over the network.
     arguments.option(
         "-device",
-        format!(
-            "virtio-net-pci,netdev=net{number},mac={},host_mtu={},romfile=",
-            nic.mac, nic.mtu
-        ),
+        format!("virtio-net-pci,netdev=net{number},mac={},host_mtu={},romfile=", nic.mac, nic.mtu),
     );
 }
