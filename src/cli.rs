@@ -9,11 +9,21 @@ pub mod ui;
 
 mod completion;
 mod config;
+mod df;
 mod doctor;
+mod graph;
+mod image;
+mod images;
 mod init;
+mod instances;
+mod logs;
+mod ls;
 mod project;
+mod prune;
 mod schema;
 mod version;
+mod volume;
+mod volumes;
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -32,8 +42,26 @@ use ui::Screen;
 pub enum Command {
     /// Write a commented stack file to start from
     Init(arguments::Init),
+    /// Show what workloads wrote
+    Logs(arguments::Logs),
+    /// List the stacks of this host
+    Ls(arguments::Ls),
+    /// List images of containers and VMs
+    Images(arguments::Images),
+    /// Fetch, import, build and remove images
+    Image(arguments::Image),
+    /// List volumes, and disks that were set aside
+    Volumes(arguments::Volumes),
+    /// Remove volumes by name
+    Volume(arguments::Volume),
+    /// Show what takes room
+    Df(arguments::Df),
+    /// Remove images that nothing uses
+    Prune(arguments::Prune),
     /// Check the stack file and show what it says, written out
     Config(arguments::Config),
+    /// Show who waits for whom
+    Graph(arguments::Graph),
     /// Say what this host can do, and what would mend the rest
     Doctor(arguments::Doctor),
     /// Write the JSON schema of a stack file
@@ -63,8 +91,8 @@ pub fn main(line: &[OsString]) -> ExitCode {
         Err(error) => return ui::usage(&error).into(),
     };
     let screen = Screen::new(arguments.global.progress, arguments.global.ansi);
-    let home = std::env::var_os("WINDLASS_HOME");
-    let cache = std::env::var_os("WINDLASS_CACHE");
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let (home, cache) = (set("WINDLASS_HOME"), set("WINDLASS_CACHE"));
     let directories =
         Directories::new(home.as_deref().map(Path::new), cache.as_deref().map(Path::new));
     let invocation = Invocation { global: arguments.global, directories, screen };
@@ -82,7 +110,16 @@ pub fn main(line: &[OsString]) -> ExitCode {
 fn dispatch(invocation: &Invocation, command: &Command) -> Result<Exit, CommandError> {
     match command {
         Command::Init(arguments) => init::run(invocation, arguments),
+        Command::Logs(arguments) => block_on(logs::run(invocation, arguments)),
+        Command::Ls(arguments) => ls::run(invocation, arguments),
+        Command::Images(arguments) => images::run(invocation, arguments),
+        Command::Image(arguments) => block_on(image::run(invocation, arguments)),
+        Command::Volumes(arguments) => volumes::run(invocation, arguments),
+        Command::Volume(arguments) => block_on(volume::run(invocation, arguments)),
+        Command::Df(arguments) => df::run(invocation, arguments),
+        Command::Prune(arguments) => prune::run(invocation, arguments),
         Command::Config(arguments) => config::run(invocation, arguments),
+        Command::Graph(arguments) => graph::run(invocation, arguments),
         Command::Schema => schema::run(invocation),
         Command::Doctor(arguments) => doctor::run(invocation, arguments),
         Command::Completion(arguments) => completion::run(invocation, arguments),
@@ -92,7 +129,6 @@ fn dispatch(invocation: &Invocation, command: &Command) -> Result<Exit, CommandE
 
 /// Runs a command that waits for things. Only such commands pay for a runtime;
 /// one thread does, since the work is done by other processes and the kernel.
-#[expect(dead_code, reason = "the commands that wait for things come next")]
 fn block_on(
     command: impl Future<Output = Result<Exit, CommandError>>,
 ) -> Result<Exit, CommandError> {

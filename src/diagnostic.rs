@@ -135,15 +135,14 @@ impl Diagnostics {
                 continue;
             }
             let foldable = diagnostic.severity == Severity::Warning && diagnostic.labels.len() == 1;
-            match foldable.then(|| first.get(&diagnostic.title)).flatten() {
-                Some(&at) => more[at] += 1,
-                None => {
-                    if foldable {
-                        first.insert(diagnostic.title.clone(), kept.len());
-                    }
-                    kept.push(diagnostic);
-                    more.push(0);
+            if let Some(&at) = foldable.then(|| first.get(&diagnostic.title)).flatten() {
+                more[at] += 1;
+            } else {
+                if foldable {
+                    first.insert(diagnostic.title.clone(), kept.len());
                 }
+                kept.push(diagnostic);
+                more.push(0);
             }
         }
         for (diagnostic, more) in kept.iter_mut().zip(more).filter(|(_, more)| *more > 0) {

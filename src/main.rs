@@ -19,9 +19,12 @@ fn main() -> ExitCode {
 fn internal(arguments: &[OsString]) -> ExitCode {
     let part = arguments.first().and_then(|part| part.to_str()).unwrap_or_default();
     match part {
+        "exec" => windlass::shim::enter::main(&arguments[1..]),
         "shim" => windlass::shim::main(&arguments[1..]),
         "name-server" => windlass::network::name_server::main(&arguments[1..]),
         "forward" => windlass::network::forwarder::main(&arguments[1..]),
+        "kvm-probe" => windlass::engine::qemu::kvm_probe::main(),
+        "virtiofsd" => windlass::engine::qemu::virtiofsd::main(&arguments[1..]),
         _ => ExitCode::from(2),
     }
 }

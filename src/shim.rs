@@ -6,11 +6,16 @@
 //! on disk ([`Status`], the exit record) and how to ask it for something. It
 //! holds no knowledge of stacks or plans.
 
+mod account;
 pub mod cgroup;
+pub mod confine;
+mod container;
 mod door;
+pub mod enter;
 mod error;
 mod follow;
 mod fork;
+mod inside;
 mod interfaces;
 pub mod launch;
 mod log_file;
@@ -21,11 +26,16 @@ pub mod process;
 mod program;
 pub mod protocol;
 mod reexec;
+mod rootfs;
+mod seccomp;
 mod start;
+mod syscalls;
+mod terminal;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+pub use confine::Confinement;
 pub use error::{Refusal, ShimError};
 pub use launch::Launcher;
 pub use look::{Alive, ended, look};
@@ -132,6 +142,23 @@ pub struct ContainerPayload {
     pub tty: bool,
     /// Keep standard input open (attachable).
     pub stdin_open: bool,
+    /// `user[:group]`, looked up in the image's own files; empty: root.
+    /// `process.user` of the configuration is left out.
+    pub user: String,
+    /// Volumes that, when empty, receive what the image has there.
+    pub copy_up: Vec<CopyUp>,
+    /// What its processes may do; `process.capabilities` and `linux.seccomp`
+    /// of the configuration are left out.
+    pub confinement: Confinement,
+}
+
+/// A volume that may have to be filled from the image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyUp {
+    /// Where the image has it, absolute.
+    pub path: PathBuf,
+    /// The volume's directory on the host.
+    pub volume: PathBuf,
 }
 
 /// A program to run on the host.

@@ -1,6 +1,8 @@
 //! The command line as a user meets it: help, exit codes, errors, what works
 //! without root. Real engines are met in the scenarios.
 
+#[path = "cli/logs.rs"]
+mod logs;
 #[path = "support/windlass.rs"]
 mod windlass;
 

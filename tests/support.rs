@@ -67,3 +67,32 @@ pub fn script(text: &str) -> ProgramPayload {
         dies_with_shim: true,
     }
 }
+
+/// A root file system with busybox in it. `None`, said aloud, where there is no
+/// static busybox on this host.
+pub fn busybox_root(at: &Path) -> bool {
+    let bin = at.join("bin");
+    std::fs::create_dir_all(&bin).expect("bin");
+    for directory in ["etc", "tmp", "data", "dev", "proc", "sys"] {
+        std::fs::create_dir_all(at.join(directory)).expect(directory);
+    }
+    let found = ["/bin/busybox", "/usr/bin/busybox"].iter().find(|path| Path::new(path).exists());
+    let Some(busybox) = found else {
+        #[expect(clippy::print_stderr, reason = "the test's own word")]
+        {
+            eprintln!("skipped: no busybox on this host (`apt-get install busybox-static`)");
+        }
+        assert!(std::env::var("REQUIRE_ENGINES").is_err(), "busybox-static is required");
+        return false;
+    };
+    std::fs::copy(busybox, bin.join("busybox")).expect("busybox");
+    let applets = "sh cat echo ls sleep id env touch chmod mount mknod printf stat hostname \
+                   ip ping true false test kill head dd mkdir unshare ps wc tr grep pwd";
+    for applet in applets.split_whitespace() {
+        std::os::unix::fs::symlink("busybox", bin.join(applet)).expect("link");
+    }
+    let passwd = "root:x:0:0:root:/root:/bin/sh\nweb:x:33:34:web:/srv:/bin/sh\n";
+    std::fs::write(at.join("etc/passwd"), passwd).expect("passwd");
+    std::fs::write(at.join("etc/group"), "root:x:0:\nwww:x:34:\nlogs:x:40:web\n").expect("group");
+    true
+}

@@ -6,9 +6,12 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::diagnostic::nearest;
 use crate::engine::{EngineError, ErrorKind};
+use crate::image::ImageError;
 use crate::spec;
 use crate::state::StateError;
+use crate::volume::VolumeError;
 
 /// The table of exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +121,12 @@ pub enum CommandError {
     /// An engine's call failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The image store could not do it.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// A volume could not be read.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
     /// State on disk could not be read or written.
     #[error(transparent)]
     State(#[from] StateError),
@@ -163,12 +172,9 @@ impl CommandError {
             Self::NeedsRoot { .. } => Exit::Unavailable,
             Self::Refused { .. } | Self::State(StateError::Newer { .. }) => Exit::Refused,
             Self::Interrupted => Exit::Interrupted,
-            Self::Engine(error) => match error.kind {
-                ErrorKind::Unavailable => Exit::Unavailable,
-                ErrorKind::Refused => Exit::Refused,
-                ErrorKind::Invalid => Exit::StackFile,
-                _ => Exit::Failed,
-            },
+            Self::Engine(error) => exit_of(error.kind),
+            Self::Image(error) => exit_of(error.kind()),
+            Self::Volume(error) => exit_of(error.kind()),
             Self::NotRunning { .. } | Self::State(_) | Self::File { .. } | Self::Setup { .. } => {
                 Exit::Failed
             }
@@ -186,13 +192,19 @@ impl CommandError {
             Self::NoSuchWorkload { known, .. } if known.is_empty() => {
                 Some("`windlass up` makes what the stack file declares".to_owned())
             }
-            Self::NoSuchWorkload { known, .. } => Some(format!("there are {}", known.join(", "))),
+            Self::NoSuchWorkload { name, known, .. } => {
+                let known_names = || known.iter().map(String::as_str);
+                let meant = nearest(name, known_names()).map(|name| format!("`{name}`?"));
+                let all = format!("there are {}", known.join(", "));
+                Some(meant.map_or(all.clone(), |meant| format!("did you mean {meant} {all}")))
+            }
             Self::NoStackFile(missing) => Some(missing.help()),
             Self::NotRunning { .. } => Some("`windlass up` starts it".to_owned()),
             Self::State(StateError::Newer { .. }) => {
                 Some("use the newer Windlass that wrote it".to_owned())
             }
             Self::Engine(error) => error.help.clone(),
+            Self::Image(error) => error.help(),
             _ => None,
         }
     }
@@ -200,6 +212,16 @@ impl CommandError {
     /// Whether there is nothing to say.
     pub fn is_silent(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+/// Which line of the table an engine's error is.
+pub fn exit_of(kind: ErrorKind) -> Exit {
+    match kind {
+        ErrorKind::Unavailable => Exit::Unavailable,
+        ErrorKind::Refused => Exit::Refused,
+        ErrorKind::Invalid => Exit::StackFile,
+        _ => Exit::Failed,
     }
 }
 

@@ -179,12 +179,9 @@ impl Networks for HostNetworks {
         let failed = |error| system("serve the names of", resource(network), error);
         let before = read_served(&directory);
         atomic::write_cache(&file, &served).map_err(failed)?;
-        if process::is_alive(&directory) {
-            if before.is_some_and(|before| before.gateway == served.gateway) {
-                return Ok(());
-            }
-            let failed = |error| system("move the name server of", resource(network), error);
-            process::end(&directory).map_err(failed)?;
+        let moved = before.is_none_or(|before| before.gateway != served.gateway);
+        if !moved && process::is_alive(&directory) {
+            return Ok(());
         }
         let label = format!("name server of {stack}/{}", network.name);
         let part = Part { name: "name-server", label, directory: &directory, file };
@@ -235,11 +232,8 @@ impl Networks for HostNetworks {
             forwards,
         };
         let subject = || format!("the ports of {id}");
-        if process::is_alive(&directory) {
-            if told(&directory).as_ref() == Some(&wanted) {
-                return Ok(());
-            }
-            process::end(&directory).map_err(|error| system("change", subject(), error))?;
+        if process::is_alive(&directory) && told(&directory).as_ref() == Some(&wanted) {
+            return Ok(());
         }
         let file = directory.join(forwarder::FILE);
         atomic::write_cache(&file, &wanted).map_err(|error| system("open", subject(), error))?;

@@ -27,8 +27,12 @@ pub(super) struct Part<'a> {
     pub(super) file: PathBuf,
 }
 
-/// Launches it; returns when it works, or with its own word why it does not.
+/// Launches it, in place of one that may be there; returns when it works, or
+/// with its own word why it does not.
 pub(super) fn launch(launcher: &Launcher, part: &Part<'_>) -> Result<Status, ShimError> {
+    // Also where its process was killed a moment ago: its shim may not have
+    // left yet.
+    end(part.directory).map_err(ShimError::io("end what runs in", part.directory))?;
     let argv = ["windlass".into(), "internal".into(), part.name.into()];
     let file = part.file.display().to_string();
     launcher.launch(&ShimSpec {

@@ -93,6 +93,19 @@ impl Hierarchies {
         Ok(())
     }
 
+    /// Moves the caller into the group where libcontainer, which enters the
+    /// controllers itself, does not: `name=systemd`, and version 2 beside
+    /// version 1. The rest must be left to it: when it fails, it kills whatever
+    /// is in the group, and the caller has yet to say why.
+    pub fn enter_beside_libcontainer(&self, path: &str) -> io::Result<()> {
+        let named = self.legacy.iter().filter(|root| root.ends_with("systemd"));
+        let beside = self.unified.iter().filter(|_| !self.legacy.is_empty());
+        for root in named.chain(beside) {
+            fs::write(root.join(path).join("cgroup.procs"), "0")?;
+        }
+        Ok(())
+    }
+
     /// Sets the limits; those that are `None` are lifted.
     pub fn limit(&self, limits: &Cgroup) -> io::Result<()> {
         let path = &limits.path;

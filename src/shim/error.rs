@@ -91,6 +91,14 @@ pub enum Refusal {
         /// As it was asked for.
         program: String,
     },
+    /// The image's files do not know the user or the group.
+    #[error("the {what} `{name}` is not in the image")]
+    UnknownUser {
+        /// `user` or `group`.
+        what: String,
+        /// As it was asked for.
+        name: String,
+    },
     /// The working directory cannot be entered.
     #[error("the working directory `{path}` cannot be entered: {reason}")]
     WorkingDirectory {

@@ -4,7 +4,7 @@
 
 use std::ffi::CString;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 
@@ -12,6 +12,8 @@ use nix::fcntl::OFlag;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork, pipe2};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::Refusal;
 
@@ -32,10 +34,19 @@ pub(super) enum Word {
 pub(super) struct Mouth(File);
 
 impl Mouth {
+    /// Whether nobody is left who could hear it.
+    pub(super) fn is_unheard(&self) -> bool {
+        let mut set = [PollFd::new(&self.0, PollFlags::empty())];
+        let now = Timespec::default();
+        rustix::event::poll(&mut set, Some(&now)).is_ok()
+            && set[0].revents().contains(PollFlags::ERR)
+    }
+
     /// Says `word`. Whoever should hear it has gone: then so has its reason.
     pub(super) fn say(&mut self, word: &Word) {
-        drop(serde_json::to_writer(&mut self.0, word));
-        drop(self.0.flush());
+        let mut line = serde_json::to_vec(word).unwrap_or_default();
+        line.push(b'\n');
+        drop(self.0.write_all(&line));
     }
 }
 
@@ -59,22 +70,36 @@ where
         }
         ForkResult::Parent { child } => {
             drop(write);
-            let mut said = Vec::new();
-            File::from(read)
-                .read_to_end(&mut said)
-                .map_err(Refusal::system("hear the child process"))?;
-            if said.is_empty() {
-                return Ok((child, None));
+            let word = hear(&File::from(read))?;
+            if word.is_some() {
+                // It has nothing left to do but to end.
+                let _ = waitpid(child, None);
             }
-            // It has nothing left to do but to end.
-            drop(waitpid(child, None));
-            match serde_json::from_slice(&said) {
-                Ok(Word::Refused(refusal)) => Err(refusal),
-                Ok(word) => Ok((child, Some(word))),
-                Err(error) => Err(Refusal::system("understand the child process")(error)),
+            match word {
+                Some(Word::Refused(refusal)) => Err(refusal),
+                word => Ok((child, word)),
             }
         }
     }
+}
+
+/// Waits for a word, or for the last who could say one to run its program. A
+/// line is a word: others may hold the pipe longer than the speaker lives.
+pub(super) fn hear(pipe: &File) -> Result<Option<Word>, Refusal> {
+    let mut line = Vec::new();
+    BufReader::new(pipe)
+        .read_until(b'\n', &mut line)
+        .map_err(Refusal::system("hear the child process"))?;
+    if line.is_empty() {
+        return Ok(None);
+    }
+    serde_json::from_slice(&line).map(Some).map_err(Refusal::system("understand the child process"))
+}
+
+/// A pipe for a word.
+pub(super) fn ear_and_mouth() -> Result<(File, Mouth), Refusal> {
+    let (read, write) = pipe2(OFlag::O_CLOEXEC).map_err(Refusal::system("make a pipe"))?;
+    Ok((read.into(), Mouth(write.into())))
 }
 
 /// Lets the caller of this process go on without it: the rest of the shim is a
@@ -135,4 +160,18 @@ pub(super) fn adopt_orphans() {
 /// The number of a descriptor, to be handed to a program in an argument.
 pub(super) fn number(descriptor: &OwnedFd) -> String {
     descriptor.as_raw_fd().to_string()
+}
+
+/// Replaces every variable of this process; the last of a name counts.
+pub(super) fn set_environment(variables: &[String], home: &str) {
+    for (name, _) in std::env::vars_os() {
+        // SAFETY: the process has one thread.
+        unsafe { std::env::remove_var(name) };
+    }
+    let default = [("HOME", home)];
+    let given = variables.iter().filter_map(|text| text.split_once('='));
+    for (name, value) in default.into_iter().chain(given).filter(|(name, _)| !name.is_empty()) {
+        // SAFETY: as above.
+        unsafe { std::env::set_var(name, value) };
+    }
 }

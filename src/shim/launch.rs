@@ -1,18 +1,27 @@
 //! Starts shims, from the caller's side: blocking, usable from any thread.
 
-use std::fs;
-use std::io::Read;
+use std::fs::{self, File};
+use std::io::{Read, Seek, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::{Refusal, ShimError, ShimSpec, Status, reexec};
+use rustix::fs::MemfdFlags;
+use serde::Serialize;
+
+use super::{Refusal, ShimError, ShimSpec, Status, VERSION, reexec};
 use crate::state::atomic;
 
 /// Name of the spec within the run directory.
 pub const SPEC_FILE: &str = "shim.json";
+
+/// What the shim of this run directory was told.
+pub fn read_spec(run_directory: &Path) -> Result<ShimSpec, ShimError> {
+    let spec = atomic::read_versioned(&run_directory.join(SPEC_FILE), VERSION)?;
+    spec.ok_or_else(|| ShimError::Gone { run_directory: run_directory.to_owned() })
+}
 
 /// What a shim says to whoever launched it.
 pub(super) type Report = Result<Status, Refusal>;
@@ -36,6 +45,33 @@ impl Launcher {
         let mut command = Command::new(format!("/proc/self/fd/{}", self.program.as_raw_fd()));
         command.arg0("windlass").args(["internal", part]);
         command
+    }
+
+    /// The same with something to read, on a descriptor whose number is the
+    /// argument. Nobody else sees it: not in a list of processes, not on disk.
+    #[expect(unsafe_code, reason = "a descriptor is handed to one child alone")]
+    pub fn command_with<T: Serialize>(
+        &self,
+        part: &str,
+        given: &T,
+    ) -> Result<(Command, OwnedFd), ShimError> {
+        let failed = || ShimError::io("hand over", part);
+        let memory = rustix::fs::memfd_create(part, MemfdFlags::CLOEXEC);
+        let mut memory = File::from(memory.map_err(|error| failed()(error.into()))?);
+        let bytes = serde_json::to_vec(given).map_err(ShimError::Reply)?;
+        memory.write_all(&bytes).and_then(|()| memory.rewind()).map_err(failed())?;
+        let memory = OwnedFd::from(memory);
+        let number = memory.as_raw_fd();
+        let mut command = self.command(part);
+        command.arg(number.to_string());
+        // SAFETY: one system call, on a descriptor that the caller keeps open.
+        unsafe {
+            command.pre_exec(move || match libc::fcntl(number, libc::F_SETFD, 0) {
+                0 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            });
+        }
+        Ok((command, memory))
     }
 
     /// Starts a shim; returns when its process runs and has said that it is

@@ -15,7 +15,7 @@ use super::launch::{Report, SPEC_FILE};
 use super::look::STATUS_FILE;
 use super::minder::Minder;
 use super::{Payload, Refusal, ShimSpec, Status, VERSION};
-use super::{fork, process, program, protocol, reexec};
+use super::{container, fork, process, program, protocol, reexec};
 use crate::state::atomic;
 use crate::state::log::Stream;
 
@@ -143,7 +143,7 @@ fn start(spec: &ShimSpec, hierarchies: &Hierarchies) -> Result<Started, Refusal>
         Payload::Program(payload) => {
             program::start(payload, hierarchies, spec.cgroup.as_ref(), &spec.interfaces)
         }
-        Payload::Container(_) => Err(Refusal::system("start a container")("not yet")),
+        Payload::Container(payload) => container::start(payload, spec, hierarchies),
         Payload::Adopted { pid, start_time, .. } => {
             let watched = process::watch(*pid, *start_time)
                 .map_err(Refusal::system("watch the process"))?

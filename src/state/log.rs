@@ -1,7 +1,15 @@
 //! Reads logs in CRI format across rotated files. They are written by
 //! [`crate::shim`]; this side never changes them.
 
+mod line;
+mod read;
+mod watch;
+
 use std::fmt;
+
+pub use line::{Assembler, Line};
+pub use read::{Reader, last};
+pub use watch::Watch;
 
 /// Name of the file that is written to.
 pub const FILE: &str = "current.log";

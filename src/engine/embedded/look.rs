@@ -1,0 +1,202 @@
+//! What containers of a stack there are and what they do, by looking at
+//! records, `/proc` and cgroups. Fast: it is done before every plan.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::Home;
+use super::error::EmbeddedError;
+use crate::observed::{Exit, Health, ObservedInstance, Readiness, State};
+use crate::shim::cgroup::Hierarchies;
+use crate::shim::look::exit_record;
+use crate::shim::{Alive, Cgroup, look};
+use crate::stack::{InstanceId, Kind, StackName};
+use crate::state::{InstanceRecord, atomic};
+
+/// Memory limits are whole pages.
+const PAGE: u64 = 4096;
+
+/// Every container of the stack.
+pub(super) fn observe(
+    home: &Home,
+    stack: &StackName,
+) -> Result<Vec<ObservedInstance>, EmbeddedError> {
+    let hierarchies =
+        Hierarchies::find().map_err(EmbeddedError::io("look at", "/sys/fs/cgroup"))?;
+    let mut found = Vec::new();
+    for directory in instance_directories(&home.directories.stack(stack))? {
+        let Some(record) = InstanceRecord::read(&directory)? else { continue };
+        if record.kind == Kind::Container {
+            found.push(instance(home, &hierarchies, record, &directory)?);
+        }
+    }
+    Ok(found)
+}
+
+/// `stacks/<stack>/<workload>/<n>`, whatever else lies beside them.
+fn instance_directories(stack: &Path) -> Result<Vec<std::path::PathBuf>, EmbeddedError> {
+    let mut found = Vec::new();
+    for workload in subdirectories(stack)? {
+        found.extend(subdirectories(&workload)?);
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn subdirectories(of: &Path) -> Result<Vec<std::path::PathBuf>, EmbeddedError> {
+    let failed = || EmbeddedError::io("read", of);
+    let entries = match std::fs::read_dir(of) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed()(error)),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(failed())?;
+        if entry.file_type().map_err(failed())?.is_dir() {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
+}
+
+fn instance(
+    home: &Home,
+    hierarchies: &Hierarchies,
+    record: InstanceRecord,
+    directory: &Path,
+) -> Result<ObservedInstance, EmbeddedError> {
+    let run = home.directories.instance_run(&record.stack, &record.id);
+    let alive = look(&run).filter(|alive| alive.process);
+    let exit = exit_record(&directory.join("exit.json"))?.map(|record| record.exit);
+    let since = match (&alive, &exit) {
+        (Some(alive), _) => alive.status.started,
+        (None, Some(exit)) => exit.at,
+        (None, None) => record.created,
+    };
+    let state = state(&record, alive.as_ref(), exit);
+    let running = alive.is_some();
+    let drift = if running {
+        drift(&home.limits_in_force(&record.stack, &record.id, hierarchies), home.applied(&run))
+    } else {
+        BTreeMap::new()
+    };
+    Ok(ObservedInstance {
+        kind: Kind::Container,
+        definition: record.definition,
+        image: record.image,
+        image_digest: record.image_digest,
+        addresses: record.addresses,
+        state,
+        minded: alive.is_some_and(|alive| alive.shim),
+        held: record.held,
+        ever_ready: record.ever_ready,
+        ready: if running { Readiness::Ready } else { Readiness::Waiting },
+        health: if running { health(directory, since) } else { None },
+        drift,
+        forwarded: BTreeSet::new(),
+        since,
+        emulated: None,
+        id: record.id,
+    })
+}
+
+fn state(record: &InstanceRecord, alive: Option<&Alive>, exit: Option<Exit>) -> State {
+    if !record.complete {
+        return State::HalfMade;
+    }
+    let Some(alive) = alive else {
+        let unseen = || Exit { code: None, out_of_memory: false, at: record.created };
+        return match exit {
+            Some(exit) => State::Exited(exit),
+            // It was started, and nobody saw its end: the host went down.
+            None if record.ever_ready => State::Exited(unseen()),
+            None => State::Created,
+        };
+    };
+    let pid = alive.status.pid;
+    if alive.paused {
+        return State::Paused { pid };
+    }
+    match missing_interface(pid, record.addresses.len()) {
+        Some(reason) => State::Degraded { pid, reason },
+        None => State::Running { pid },
+    }
+}
+
+/// A container whose pair was deleted on the host has lost its own end too.
+fn missing_interface(pid: i32, wanted: usize) -> Option<String> {
+    if wanted == 0 {
+        return None;
+    }
+    let text = std::fs::read_to_string(format!("/proc/{pid}/net/dev")).ok()?;
+    let has = |name: &str| {
+        text.lines()
+            .any(|line| line.trim_start().strip_prefix(name).is_some_and(|r| r.starts_with(':')))
+    };
+    let missing = (0..wanted).map(|number| format!("eth{number}")).find(|name| !has(name))?;
+    Some(format!("its interface {missing} is gone"))
+}
+
+/// Limits that somebody changed behind our back, as the file would have them.
+fn drift(in_force: &Cgroup, applied: Option<Cgroup>) -> BTreeMap<String, String> {
+    let mut drift = BTreeMap::new();
+    let Some(applied) = applied else { return drift };
+    let whole = |bytes: Option<u64>| bytes.map(|bytes| bytes / PAGE * PAGE);
+    let none = || "none".to_owned();
+    if whole(in_force.memory) != whole(applied.memory) {
+        drift.insert("mem_limit".to_owned(), in_force.memory.map_or_else(none, bytes));
+    }
+    if in_force.milli_cpus != applied.milli_cpus {
+        drift.insert("cpus".to_owned(), in_force.milli_cpus.map_or_else(none, cpus));
+    }
+    let pids = |limit: Option<i64>| limit.filter(|limit| *limit > 0);
+    if pids(in_force.pids) != pids(applied.pids) {
+        let value = in_force.pids.map_or_else(none, |pids| pids.to_string());
+        drift.insert("pids_limit".to_owned(), value);
+    }
+    drift
+}
+
+fn bytes(bytes: u64) -> String {
+    for (size, unit) in [(1_u64 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")] {
+        if bytes >= size && bytes.is_multiple_of(size) {
+            return format!("{}{unit}", bytes / size);
+        }
+    }
+    bytes.to_string()
+}
+
+fn cpus(thousandths: u64) -> String {
+    let text = format!("{}.{:03}", thousandths / 1000, thousandths % 1000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// The last health result, if it belongs to the present run.
+fn health(directory: &Path, since: i64) -> Option<Health> {
+    let bytes = std::fs::read(directory.join("health.json")).ok()?;
+    let health: Health = serde_json::from_slice(&bytes).ok()?;
+    (health.at >= since).then_some(health)
+}
+
+impl Home {
+    /// The limits that were last set for the present run.
+    fn applied(&self, run: &Path) -> Option<Cgroup> {
+        let bytes = std::fs::read(run.join(super::LIMITS_FILE)).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    fn limits_in_force(
+        &self,
+        stack: &StackName,
+        id: &InstanceId,
+        hierarchies: &Hierarchies,
+    ) -> Cgroup {
+        hierarchies.limits(&self.cgroup(stack, id))
+    }
+
+    /// Notes which limits were set.
+    pub(super) fn note_limits(&self, run: &Path, limits: &Cgroup) -> Result<(), EmbeddedError> {
+        Ok(atomic::write_cache(&run.join(super::LIMITS_FILE), limits)?)
+    }
+}
