@@ -55,7 +55,7 @@ pub trait Workloads: Send + Sync {
     async fn start(&self, desired: &Desired) -> Result<()>;
 
     /// Asks it to stop, kills it after the grace period (`None`: its own).
-    /// `held`: the user asked for it by hand.
+    /// `held`: it was asked for, by hand or by a plan, and not started since.
     async fn stop(
         &self,
         stack: &StackName,

@@ -257,14 +257,13 @@ fn verb(verb: Verb) -> &'static str {
 /// A cause in words; nothing for what is simply not there yet.
 fn cause(cause: &Cause) -> Option<String> {
     Some(match cause {
-        Cause::Missing => return None,
         Cause::Field(difference) => changed(difference),
         Cause::Drift(difference) => format!("{} (changed outside)", changed(difference)),
         Cause::Seen(words) => words.clone(),
         Cause::DependsOn { on, what } => format!("depends on {on}, which {what} (restart: true)"),
         Cause::Asked(words) if words.starts_with('-') => format!("asked for (`{words}`)"),
-        // The command that was just typed explains itself.
-        Cause::Asked(_) => return None,
+        // What is not there yet, and the command that was just typed, explain themselves.
+        Cause::Missing | Cause::Asked(_) => return None,
     })
 }
 

@@ -49,7 +49,10 @@ impl Host {
                 Ok(())
             }
             Action::CreateVolume(volume) => self.create_volume(volume),
-            Action::RemoveVolume(resolved) => self.remove_volume(resolved),
+            Action::RemoveVolume(resolved) => {
+                self.remove_volume(resolved);
+                Ok(())
+            }
             Action::Create(desired) => self.create(desired),
             Action::Update(desired) => self.update(desired),
             Action::Start(desired) => self.start(desired, script),
@@ -142,9 +145,8 @@ impl Host {
         Ok(())
     }
 
-    pub(super) fn remove_volume(&mut self, resolved: &str) -> Result<()> {
+    pub(super) fn remove_volume(&mut self, resolved: &str) {
         self.observed.volumes.remove(resolved);
-        Ok(())
     }
 
     pub(super) fn create(&mut self, desired: &Desired) -> Result<()> {
