@@ -63,8 +63,6 @@ pub struct Walk {
     pub stack: StackName,
     /// Replaces every workload's own grace period (`down -t`).
     pub grace: Option<Duration>,
-    /// Stops are the user's own: they are not undone behind their back.
-    pub held: bool,
     /// Who listens.
     pub events: Events,
     /// Becomes true when the user wants it to stop: nothing new is begun.

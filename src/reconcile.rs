@@ -182,7 +182,6 @@ fn walk(world: &World, goal: &Goal, manner: &Manner) -> Walk {
         world: world.clone(),
         stack: goal.stack().clone(),
         grace: manner.grace,
-        held: matches!(goal, Goal::Verb { verb: Verb::Stop, .. }),
         events: manner.events.clone(),
         stop: manner.stop.clone(),
     }

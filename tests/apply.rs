@@ -65,7 +65,7 @@ impl Stage {
         let (events, heard) = Events::channel();
         let (stop, stopped) = watch::channel(false);
         let stack = stack().name;
-        let walk = Walk { world, stack, grace: None, held: false, events, stop: stopped };
+        let walk = Walk { world, stack, grace: None, events, stop: stopped };
         Self { fake, walk, heard, stop, _home: home }
     }
 

@@ -9,11 +9,11 @@ use sha2::{Digest, Sha256};
 use super::Facts;
 use super::memory;
 use crate::engine::{EngineError, ErrorKind};
-use crate::network::{facts as network, ports};
+use crate::network::{allocation, facts as network, ports};
 use crate::observed::Observed;
 use crate::plan::Options;
 use crate::stack::workload::SecretSource;
-use crate::stack::{ImageSource, Kind, MountSource, Stack};
+use crate::stack::{ImageSource, Kind, MountSource, Protocol, Stack};
 use crate::state::ledger::{self, Found};
 use crate::world::World;
 
@@ -82,21 +82,24 @@ fn recorded_subnets(
     }
 }
 
-/// Ports the file asks for and that no forwarder of this stack holds.
-fn wanted_ports(stack: &Stack, observed: &Observed) -> BTreeSet<(crate::stack::Protocol, u16)> {
+/// Ports that the plan may give out and that no forwarder of this stack holds:
+/// those the file asks for, and where it asks for any port, all there are to
+/// choose from.
+fn wanted_ports(stack: &Stack, observed: &Observed) -> BTreeSet<(Protocol, u16)> {
     let ours: BTreeSet<_> = observed
         .instances
         .values()
         .flat_map(|instance| &instance.forwarded)
         .filter_map(|port| port.published.map(|published| (port.protocol, published)))
         .collect();
-    stack
-        .workloads
-        .values()
-        .flat_map(|workload| &workload.ports)
-        .filter_map(|port| port.published.map(|published| (port.protocol, published)))
-        .filter(|port| !ours.contains(port))
-        .collect()
+    let asked = stack.workloads.values().flat_map(|workload| &workload.ports);
+    let wanted: BTreeSet<_> = asked
+        .flat_map(|port| {
+            let choice = port.published.map_or(allocation::ANY_PORT, |port| port..=port);
+            choice.map(move |published| (port.protocol, published))
+        })
+        .collect();
+    wanted.difference(&ours).copied().collect()
 }
 
 fn unavailable(world: &World, stack: &Stack) -> BTreeMap<Kind, String> {

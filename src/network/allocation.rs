@@ -12,6 +12,7 @@
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
 
 use ipnet::Ipv4Net;
 
@@ -23,6 +24,10 @@ const POOLS: [(Ipv4Addr, u8); 3] = [
     (Ipv4Addr::new(172, 30, 0, 0), 16),
     (Ipv4Addr::new(192, 168, 128, 0), 17),
 ];
+
+/// Where ports come from when the file leaves the number to us: the dynamic
+/// range of RFC 6335.
+pub const ANY_PORT: RangeInclusive<u16> = 49152..=u16::MAX;
 
 /// Length of the prefix of a chosen subnet.
 const PREFIX: u8 = 24;

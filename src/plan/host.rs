@@ -10,12 +10,10 @@ use super::course::{Course, Courses};
 use super::given::Given;
 use super::network::Networks;
 use super::{Blocked, Forward, Resource};
+use crate::network::allocation;
 use crate::stack::definition::{bytes, parse_bytes};
 use crate::stack::workload::SecretSource;
 use crate::stack::{InstanceId, Kind, MountSource, Port, Role, Workload};
-
-/// First of the ports that are given to those who asked for any.
-const FIRST_FREE_PORT: u16 = 49152;
 
 /// The published ports of every instance, each with a number.
 #[derive(Default)]
@@ -131,7 +129,7 @@ impl Held {
         let free = |candidate: &Port| !self.0.iter().any(|(other, _)| collide(other, candidate));
         let taken = |number| given.facts.taken_ports.contains_key(&(port.protocol, number));
         let chosen = has.filter(free).or_else(|| {
-            (FIRST_FREE_PORT..=u16::MAX)
+            allocation::ANY_PORT
                 .filter(|number| !taken(*number))
                 .map(with)
                 .find(|candidate| free(candidate))

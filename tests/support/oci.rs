@@ -58,7 +58,7 @@ pub fn write_layout(directory: &Path, cmd: &[&str]) -> io::Result<()> {
 fn layer(busybox: &Path) -> io::Result<Vec<u8>> {
     let mut tar = tar::Builder::new(Vec::new());
     for name in ["bin", "etc", "proc", "sys", "dev", "tmp", "data"] {
-        let mut header = tar::Header::new_gnu();
+        let mut header = blank_header();
         header.set_entry_type(tar::EntryType::Directory);
         header.set_mode(if name == "tmp" { 0o1777 } else { 0o755 });
         header.set_size(0);
@@ -69,23 +69,33 @@ fn layer(busybox: &Path) -> io::Result<Vec<u8>> {
         ("etc/group", "root:x:0:\nnogroup:x:65534:\n"),
         ("data/from-image", "the image's own\n"),
     ] {
-        let mut header = tar::Header::new_gnu();
+        let mut header = blank_header();
         header.set_mode(0o644);
         header.set_size(text.len() as u64);
         tar.append_data(&mut header, path, text.as_bytes())?;
     }
     let mut program = fs::File::open(busybox)?;
-    let mut header = tar::Header::new_gnu();
+    let mut header = blank_header();
     header.set_mode(0o755);
     header.set_size(program.metadata()?.len());
     tar.append_data(&mut header, "bin/busybox", &mut program)?;
     for applet in APPLETS {
-        let mut header = tar::Header::new_gnu();
+        let mut header = blank_header();
         header.set_entry_type(tar::EntryType::Symlink);
         header.set_size(0);
         tar.append_link(&mut header, format!("bin/{applet}"), "busybox")?;
     }
     tar.into_inner()
+}
+
+/// A header whose owner and time are set: a blank one is no valid entry.
+fn blank_header() -> tar::Header {
+    let mut header = tar::Header::new_gnu();
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_mode(0o777);
+    header
 }
 
 /// The blobs of a layout.
