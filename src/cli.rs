@@ -7,10 +7,12 @@ pub mod interrupt;
 pub mod privilege;
 pub mod ui;
 
+mod attached;
 mod completion;
 mod config;
 mod df;
 mod doctor;
+mod down;
 mod graph;
 mod image;
 mod images;
@@ -18,9 +20,14 @@ mod init;
 mod instances;
 mod logs;
 mod ls;
+mod plan;
 mod project;
 mod prune;
+mod ps;
+mod report;
 mod schema;
+mod session;
+mod up;
 mod version;
 mod volume;
 mod volumes;
@@ -42,6 +49,14 @@ use ui::Screen;
 pub enum Command {
     /// Write a commented stack file to start from
     Init(arguments::Init),
+    /// Make the host match the stack file
+    Up(arguments::Up),
+    /// Stop and remove what runs; volumes and disks stay
+    Down(arguments::Down),
+    /// Say what `up` would do, and why
+    Plan(arguments::Plan),
+    /// List what runs
+    Ps(arguments::Ps),
     /// Show what workloads wrote
     Logs(arguments::Logs),
     /// List the stacks of this host
@@ -110,6 +125,10 @@ pub fn main(line: &[OsString]) -> ExitCode {
 fn dispatch(invocation: &Invocation, command: &Command) -> Result<Exit, CommandError> {
     match command {
         Command::Init(arguments) => init::run(invocation, arguments),
+        Command::Up(arguments) => block_on(up::run(invocation, arguments)),
+        Command::Down(arguments) => block_on(down::run(invocation, arguments)),
+        Command::Plan(arguments) => block_on(plan::run(invocation, arguments)),
+        Command::Ps(arguments) => block_on(ps::run(invocation, arguments)),
         Command::Logs(arguments) => block_on(logs::run(invocation, arguments)),
         Command::Ls(arguments) => ls::run(invocation, arguments),
         Command::Images(arguments) => images::run(invocation, arguments),

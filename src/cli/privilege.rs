@@ -44,6 +44,10 @@ impl Command {
     fn name(&self) -> &'static str {
         match self {
             Self::Init(_) => "init",
+            Self::Up(_) => "up",
+            Self::Down(_) => "down",
+            Self::Plan(_) => "plan",
+            Self::Ps(_) => "ps",
             Self::Logs(_) => "logs",
             Self::Ls(_) => "ls",
             Self::Images(_) => "images",

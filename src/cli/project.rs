@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::{CommandError, Invocation};
 use crate::spec::{self, Disk, Files, Source};
 use crate::stack::{self, Read, Stack, StackName};
+use crate::world::World;
 
 /// What the files say and what it means: every error of every phase is said at
 /// once. Warnings go to the screen.
@@ -43,6 +44,11 @@ pub(super) fn name(invocation: &Invocation) -> Result<StackName, CommandError> {
             Err(CommandError::stack_file(failed, &source))
         }
     }
+}
+
+/// The engines of this host.
+pub(super) fn world(invocation: &Invocation) -> Result<World, CommandError> {
+    Ok(World::host(&invocation.directories)?)
 }
 
 /// The name, and what the files mean where there are any: with `-p`, a stack

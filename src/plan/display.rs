@@ -112,6 +112,12 @@ impl Screen<'_> {
         format!("{}: {}", self.stack, parts.join("; "))
     }
 
+    /// What is worth saying after the plan was applied: what stays for a reason
+    /// of its own, what is no longer in the file, notes.
+    pub fn remarks(&self, plan: &Plan) -> String {
+        self.finish(self.rest(plan, false))
+    }
+
     /// What stays, what is no longer in the file, what is worth saying.
     fn rest(&self, plan: &Plan, with_right_ones: bool) -> String {
         let mut text = String::new();
