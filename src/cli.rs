@@ -11,16 +11,24 @@ mod completion;
 mod config;
 mod df;
 mod doctor;
+mod exec;
 mod graph;
 mod image;
 mod images;
 mod init;
 mod instances;
+mod kill;
 mod logs;
 mod ls;
 mod project;
 mod prune;
+mod restart;
+mod rm;
 mod schema;
+mod shell;
+mod start;
+mod stop;
+mod verb;
 mod version;
 mod volume;
 mod volumes;
@@ -44,6 +52,20 @@ pub enum Command {
     Init(arguments::Init),
     /// Show what workloads wrote
     Logs(arguments::Logs),
+    /// Run a command inside a workload
+    Exec(arguments::Exec),
+    /// Open a shell inside a workload
+    Shell(arguments::Shell),
+    /// Start what is at rest
+    Start(arguments::Start),
+    /// Stop what runs
+    Stop(arguments::Stop),
+    /// Stop and start
+    Restart(arguments::Restart),
+    /// Send a signal to what runs
+    Kill(arguments::Kill),
+    /// Remove what is stopped; disks stay
+    Rm(arguments::Rm),
     /// List the stacks of this host
     Ls(arguments::Ls),
     /// List images of containers and VMs
@@ -111,6 +133,13 @@ fn dispatch(invocation: &Invocation, command: &Command) -> Result<Exit, CommandE
     match command {
         Command::Init(arguments) => init::run(invocation, arguments),
         Command::Logs(arguments) => block_on(logs::run(invocation, arguments)),
+        Command::Exec(arguments) => block_on(exec::run(invocation, arguments)),
+        Command::Shell(arguments) => block_on(shell::run(invocation, arguments)),
+        Command::Start(arguments) => block_on(start::run(invocation, arguments)),
+        Command::Stop(arguments) => block_on(stop::run(invocation, arguments)),
+        Command::Restart(arguments) => block_on(restart::run(invocation, arguments)),
+        Command::Kill(arguments) => block_on(kill::run(invocation, arguments)),
+        Command::Rm(arguments) => block_on(rm::run(invocation, arguments)),
         Command::Ls(arguments) => ls::run(invocation, arguments),
         Command::Images(arguments) => images::run(invocation, arguments),
         Command::Image(arguments) => block_on(image::run(invocation, arguments)),

@@ -45,6 +45,13 @@ impl Command {
         match self {
             Self::Init(_) => "init",
             Self::Logs(_) => "logs",
+            Self::Exec(_) => "exec",
+            Self::Shell(_) => "shell",
+            Self::Start(_) => "start",
+            Self::Stop(_) => "stop",
+            Self::Restart(_) => "restart",
+            Self::Kill(_) => "kill",
+            Self::Rm(_) => "rm",
             Self::Ls(_) => "ls",
             Self::Images(_) => "images",
             Self::Image(_) => "image",
