@@ -29,7 +29,7 @@ build: ## the release binary
 # cargo builds as whoever calls; the test programs alone run as root, because
 # real engines make namespaces, bridges and mounts.
 ifneq ($(SUDO),)
-test: export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER := $(SUDO) -E
+test bench: export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER := $(SUDO) -E
 endif
 test: ## set up, then all tests, on real engines too
 	scripts/setup --tests
@@ -46,8 +46,8 @@ lint: ## formatting and clippy, as CI has them
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 
-bench: build ## ratios: our own time against bare shims and engines
-	$(SUDO) scripts/bench
+bench: ## ratios: our own time against bare shims and engines
+	$(CARGO) bench --locked --bench ratios
 
 install: build ## `windlass` and its completions to PREFIX (/usr/local)
 	@mkdir -p $(DESTDIR)$(PREFIX)/bin 2>/dev/null || true

@@ -13,11 +13,13 @@ mod config;
 mod df;
 mod doctor;
 mod down;
+mod exec;
 mod graph;
 mod image;
 mod images;
 mod init;
 mod instances;
+mod kill;
 mod logs;
 mod ls;
 mod plan;
@@ -25,9 +27,15 @@ mod project;
 mod prune;
 mod ps;
 mod report;
+mod restart;
+mod rm;
 mod schema;
 mod session;
+mod shell;
+mod start;
+mod stop;
 mod up;
+mod verb;
 mod version;
 mod volume;
 mod volumes;
@@ -59,6 +67,20 @@ pub enum Command {
     Ps(arguments::Ps),
     /// Show what workloads wrote
     Logs(arguments::Logs),
+    /// Run a command inside a workload
+    Exec(arguments::Exec),
+    /// Open a shell inside a workload
+    Shell(arguments::Shell),
+    /// Start what is at rest
+    Start(arguments::Start),
+    /// Stop what runs
+    Stop(arguments::Stop),
+    /// Stop and start
+    Restart(arguments::Restart),
+    /// Send a signal to what runs
+    Kill(arguments::Kill),
+    /// Remove what is stopped; disks stay
+    Rm(arguments::Rm),
     /// List the stacks of this host
     Ls(arguments::Ls),
     /// List images of containers and VMs
@@ -130,6 +152,13 @@ fn dispatch(invocation: &Invocation, command: &Command) -> Result<Exit, CommandE
         Command::Plan(arguments) => block_on(plan::run(invocation, arguments)),
         Command::Ps(arguments) => block_on(ps::run(invocation, arguments)),
         Command::Logs(arguments) => block_on(logs::run(invocation, arguments)),
+        Command::Exec(arguments) => block_on(exec::run(invocation, arguments)),
+        Command::Shell(arguments) => block_on(shell::run(invocation, arguments)),
+        Command::Start(arguments) => block_on(start::run(invocation, arguments)),
+        Command::Stop(arguments) => block_on(stop::run(invocation, arguments)),
+        Command::Restart(arguments) => block_on(restart::run(invocation, arguments)),
+        Command::Kill(arguments) => block_on(kill::run(invocation, arguments)),
+        Command::Rm(arguments) => block_on(rm::run(invocation, arguments)),
         Command::Ls(arguments) => ls::run(invocation, arguments),
         Command::Images(arguments) => images::run(invocation, arguments),
         Command::Image(arguments) => block_on(image::run(invocation, arguments)),
@@ -140,7 +169,7 @@ fn dispatch(invocation: &Invocation, command: &Command) -> Result<Exit, CommandE
         Command::Config(arguments) => config::run(invocation, arguments),
         Command::Graph(arguments) => graph::run(invocation, arguments),
         Command::Schema => schema::run(invocation),
-        Command::Doctor(arguments) => doctor::run(invocation, arguments),
+        Command::Doctor(arguments) => block_on(doctor::run(invocation, arguments)),
         Command::Completion(arguments) => completion::run(invocation, arguments),
         Command::Version(arguments) => version::run(invocation, arguments),
     }

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::{CommandError, Invocation};
+use super::{CommandError, Invocation, project};
 use crate::shim;
 use crate::stack::StackName;
 use crate::state::{InstanceRecord, StateError};
@@ -49,6 +49,36 @@ pub(super) fn stacks(invocation: &Invocation) -> Result<Vec<StackName>, CommandE
     let mut names: Vec<StackName> = names.collect();
     names.sort();
     Ok(names)
+}
+
+/// The one running instance that `name` means; of several copies, the first.
+pub(super) fn running(invocation: &Invocation, name: &str) -> Result<InstanceRecord, CommandError> {
+    let stack = project::name(invocation)?;
+    let meant = chosen(invocation, &stack, &[name.to_owned()])?;
+    let first = meant.iter().find(|record| is_alive(invocation, record)).or(meant.first());
+    match first {
+        Some(record) if is_alive(invocation, record) => Ok(record.clone()),
+        Some(record) => Err(not_running(record)),
+        None => Err(CommandError::NoSuchWorkload {
+            name: name.to_owned(),
+            stack: stack.to_string(),
+            known: Vec::new(),
+        }),
+    }
+}
+
+/// It is there and does not run.
+pub(super) fn not_running(record: &InstanceRecord) -> CommandError {
+    let state = match (record.complete, record.held, record.ever_ready) {
+        (false, ..) => "its making was cut short",
+        (_, true, _) => "stopped by hand",
+        (_, _, false) => "it has never been ready",
+        _ => "it has ended",
+    };
+    CommandError::NotRunning {
+        what: format!("{} {}", record.kind, record.id),
+        state: state.to_owned(),
+    }
 }
 
 /// Whether its process runs.

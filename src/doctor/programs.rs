@@ -5,6 +5,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::Finding;
+use crate::engine::qemu::why_not;
+use crate::shim::Launcher;
+use crate::state::Directories;
 
 /// Where programs are looked for when the caller's `PATH` lacks sbin.
 const SBIN: &str = "/usr/local/sbin:/usr/sbin:/sbin";
@@ -38,7 +41,7 @@ pub(super) fn nftables() -> Finding {
     }
 }
 
-pub(super) fn qemu_engine() -> Finding {
+pub(super) async fn qemu_engine(directories: &Directories) -> Finding {
     let subject = "qemu engine";
     let Some(version) = version("qemu-system-x86_64", &["--version"]) else {
         let help = "sudo apt-get install qemu-system-x86 qemu-utils";
@@ -48,7 +51,22 @@ pub(super) fn qemu_engine() -> Finding {
         let help = "sudo apt-get install qemu-utils";
         return Finding::broken(subject, "there is no `qemu-img`", help);
     }
-    Finding::well(subject, format!("QEMU {version}"))
+    match without_kvm(directories).await {
+        None => Finding::well(subject, format!("QEMU {version}, KVM")),
+        Some(reason) => Finding::attention(
+            subject,
+            format!("QEMU {version}; VMs run emulated, about 20 times slower: {reason}"),
+            "on a cloud VM, enable nested virtualisation; check `lscpu | grep Virtualization`",
+        ),
+    }
+}
+
+/// Why KVM is not used; `None`: it works.
+async fn without_kvm(directories: &Directories) -> Option<String> {
+    match Launcher::new(Path::new("/proc/self/exe")) {
+        Ok(launcher) => why_not(directories, &launcher).await,
+        Err(error) => Some(error.to_string()),
+    }
 }
 
 pub(super) fn bootstrap() -> Finding {

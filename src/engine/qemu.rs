@@ -31,6 +31,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 
+pub use acceleration::why_not;
 pub use error::QemuError;
 
 use self::error::about;

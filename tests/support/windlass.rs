@@ -90,7 +90,10 @@ impl Stage {
         // The checkout may be closed to others: run a copy that is not.
         let copy = self.root.path().join("windlass");
         if !copy.exists() {
-            std::fs::copy(built, &copy).expect("copied");
+            // Copied by another process: a test beside us that forks while we hold
+            // the copy open for writing would keep it from being run.
+            let copied = Command::new("cp").arg(built).arg(&copy).status().expect("it runs");
+            assert!(copied.success());
             open_to_all(self.root.path());
             open_to_all(&self.project());
             open_to_all(&copy);

@@ -108,9 +108,6 @@ pub struct Restart {
     /// Which workloads; all when none is named
     #[arg(value_name = "NAME")]
     pub names: Vec<String>,
-    /// Leave what depends on the named ones running
-    #[arg(long)]
-    pub no_deps: bool,
     /// How long a stop may take before it is a kill, instead of each one's own
     #[arg(short, long, value_name = "TIME", value_parser = parse::seconds)]
     pub timeout: Option<Duration>,

@@ -62,7 +62,7 @@ pub(super) async fn choose(
 }
 
 /// Why KVM is not used on this host; `None`: it works.
-pub(super) async fn why_not(directories: &Directories, launcher: &Launcher) -> Option<String> {
+pub async fn why_not(directories: &Directories, launcher: &Launcher) -> Option<String> {
     let Ok(device) = Path::new(DEVICE).metadata() else {
         return Some(format!("there is no {DEVICE}"));
     };
