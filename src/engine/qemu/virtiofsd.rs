@@ -135,7 +135,8 @@ fn alone(file: &Path) -> io::Result<PathBuf> {
     File::create(&inside)?;
     let source = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&opened));
     if let Err(error) = rustix::mount::mount_bind(source.as_str(), &inside) {
-        drop(rustix::mount::unmount(around, UnmountFlags::DETACH));
+        // The mount namespace goes with this process in any case.
+        let _ = rustix::mount::unmount(around, UnmountFlags::DETACH);
         return Err(error.into());
     }
     Ok(around.to_owned())
