@@ -1,6 +1,7 @@
 //! What a guest is told, as text: every document of the seed in full.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::time::Duration;
 
 use windlass::cloud_init::{self, Guest, GuestDisk, GuestFile, GuestMount, GuestTmpfs, Seed};
@@ -131,7 +132,7 @@ fn the_whole_seed_of_a_furnished_guest() {
     assert_eq!(seed["windlass/guest.sh"], cloud_init::GUEST_SCRIPT.as_bytes());
     let mut whole = String::new();
     for name in seed.keys().filter(|name| !name.ends_with("guest.sh")) {
-        whole.push_str(&format!("==> {name}\n{}\n", text(&seed, name)));
+        write!(whole, "==> {name}\n{}\n", text(&seed, name)).expect("text");
     }
     insta::assert_snapshot!(whole);
 }

@@ -63,9 +63,9 @@ impl Home {
         let third = u8::from_str_radix(&home_id[..2], 16).expect("hex");
         let subnet: ipnet::Ipv4Net = format!("10.213.{third}.0/24").parse().expect("subnet");
         let home = Self { directory, directories, engine, stack, bridge, subnet };
-        home.ip(&["link", "add", &home.bridge, "type", "bridge"]);
-        home.ip(&["address", "add", &format!("{}/24", home.host(1)), "dev", &home.bridge]);
-        home.ip(&["link", "set", &home.bridge, "up"]);
+        Self::ip(&["link", "add", &home.bridge, "type", "bridge"]);
+        Self::ip(&["address", "add", &format!("{}/24", home.host(1)), "dev", &home.bridge]);
+        Self::ip(&["link", "set", &home.bridge, "up"]);
         home
     }
 
@@ -85,7 +85,7 @@ impl Home {
         path
     }
 
-    fn ip(&self, arguments: &[&str]) {
+    fn ip(arguments: &[&str]) {
         let done = Command::new("ip").args(arguments).status().expect("ip");
         assert!(done.success(), "ip {arguments:?}");
     }
@@ -132,7 +132,7 @@ impl Home {
                 mounts: Vec::new(),
                 healthcheck: None,
                 restart: Restart::No,
-                stop_grace_period: Duration::from_secs(60),
+                stop_grace_period: Duration::from_mins(1),
                 extra_hosts: BTreeMap::new(),
                 secrets: Vec::new(),
                 configs: Vec::new(),

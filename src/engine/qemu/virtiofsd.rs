@@ -108,14 +108,14 @@ where
     let backend =
         VhostUserFsBackendBuilder::default().build(served).map_err(|error| daemon(&error))?;
     let memory = GuestMemoryAtomic::new(GuestMemoryMmap::new());
-    let mut server = VhostUserDaemon::new("virtiofsd".to_owned(), Arc::new(backend), memory)
+    let mut device = VhostUserDaemon::new("virtiofsd".to_owned(), Arc::new(backend), memory)
         .map_err(|error| daemon(&error))?;
     if let Some(mut pipe) = ready.take() {
         pipe.write_all(b"ok\n").map_err(|error| Failure::Kernel("say that it works", error))?;
     }
-    server.start(&mut listener).map_err(|error| daemon(&error))?;
+    device.start(&mut listener).map_err(|error| daemon(&error))?;
     // It ends with its VM, however that ends: hanging up is no failure.
-    drop(server.wait());
+    drop(device.wait());
     Ok(())
 }
 
