@@ -136,7 +136,7 @@ impl Diagnostics {
             }
             let foldable = diagnostic.severity == Severity::Warning && diagnostic.labels.len() == 1;
             if let Some(&at) = foldable.then(|| first.get(&diagnostic.title)).flatten() {
-                more[at] += 1
+                more[at] += 1;
             } else {
                 if foldable {
                     first.insert(diagnostic.title.clone(), kept.len());

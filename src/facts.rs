@@ -3,6 +3,7 @@
 //! reconcile; it decides nothing.
 
 pub mod gather;
+mod memory;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

@@ -30,6 +30,7 @@ pub mod engine;
 pub mod shim;
 pub mod network;
 pub mod image;
+pub mod volume;
 pub mod guest;
 pub mod state;
 pub mod doctor;

@@ -4,13 +4,25 @@
 //! rule that does not carry our label.
 
 pub mod allocation;
-mod bridge;
-mod claims;
-pub mod facts;
-mod kernel;
-mod label;
-pub mod ruleset;
 pub mod zone;
+pub mod ruleset;
+mod label;
+mod kernel;
+mod claims;
+mod bridge;
+pub mod facts;
+pub mod ports;
+mod firewall;
+pub mod docker;
+mod ready;
+mod sockets;
+mod accepting;
+pub mod name_server;
+pub mod forwarder;
+mod process;
+mod host;
+
+pub use host::HostNetworks;
 
 use std::net::Ipv4Addr;
 

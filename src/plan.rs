@@ -25,7 +25,6 @@ pub use consent::{Consent, Refused};
 pub use desired::{Address, Desired};
 pub use down::{DownOptions, down};
 pub use given::{Options, Wait};
-pub(crate) use network::rule_ids;
 pub use up::plan;
 pub use verbs::{remove, restart, start, stop};
 

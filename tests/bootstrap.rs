@@ -1,6 +1,11 @@
 //! Bases from a package mirror, by the real mmdebstrap. They are kept in a cache
 //! outside the checkout (`WINDLASS_TEST_CACHE`), so that one run makes them for
 //! all that follow.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a failed unwrap is the failed test; a skipped one says so"
+)]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -9,7 +9,8 @@ mod stacks;
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use windlass::engine::fake::Fake;
+use windlass::engine::ErrorKind;
+use windlass::engine::fake::{Fake, Fault, Script};
 use windlass::facts::Facts;
 use windlass::observed::{Exit, Observed, ObservedInstance, State};
 use windlass::plan::{
@@ -192,7 +193,7 @@ fn any_damage() -> impl Strategy<Value = Damage> {
     ]
 }
 
-fn nth<'a, K: Ord, V>(map: &'a mut BTreeMap<K, V>, n: usize) -> Option<&'a mut V> {
+fn nth<K: Ord, V>(map: &mut BTreeMap<K, V>, n: usize) -> Option<&mut V> {
     let count = map.len().max(1);
     map.values_mut().nth(n % count)
 }
@@ -325,11 +326,7 @@ fn host_with((before, damage): &(Option<Stack>, Vec<Damage>)) -> Result<Fake, Te
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: 400,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn converges_and_is_quiet(stack in any_stack(), history in any_history()) {
@@ -356,6 +353,28 @@ proptest! {
                 }
             }
         }
+        converge(&stack, &fake)?;
+    }
+
+    #[test]
+    fn survives_failures_lost_replies_and_crashes(
+        stack in any_stack(),
+        history in any_history(),
+        faults in prop::collection::vec((0_usize..40, 0_u8..3), 1..5),
+    ) {
+        let fake = host_with(&history)?;
+        let plan = up(&stack, &fake);
+        fake.follow(faults.iter().fold(Script::default(), |script, (call, fault)| {
+            let kind = ErrorKind::System;
+            let faults = [Fault::Fail(kind), Fault::LostReply(kind), Fault::Crash];
+            script.fail_at(*call, faults[usize::from(*fault)])
+        }));
+        let mut done = vec![false; plan.steps.len()];
+        for (index, step) in plan.steps.iter().enumerate() {
+            let free = step.after.iter().all(|before| done[*before]);
+            done[index] = free && fake.perform(&step.action).is_ok();
+        }
+        fake.follow(Script::default());
         converge(&stack, &fake)?;
     }
 

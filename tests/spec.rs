@@ -1,6 +1,8 @@
 //! Stack files and what is made of them: `spec/ok/*.yaml` → the model,
 //! `spec/err/*.yaml` → what the user is told. Each file is a test of its own.
 
+#![expect(clippy::print_stderr, reason = "timings are for whoever runs the tests")]
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -210,6 +212,62 @@ fn extends_and_include_reach_other_files() {
 }
 
 #[test]
+fn documents_of_one_file_are_merged_in_order() {
+    let text =
+        "services: { web: { image: a, labels: { x: y } } }\n---\nservices: { web: { image: b } }\n";
+    let read = read(&[("windlass.yaml", text)], |_| {}).expect("fine");
+    let web = &read.stack.workloads["web"];
+    assert_eq!((web.image.to_string(), web.labels.len()), ("b".to_owned(), 1));
+}
+
+#[test]
+fn merge_keys_and_anchors_are_resolved() {
+    let text = "x-a: &a { image: a, hostname: h }\nx-b: &b { image: b, user: u }\nservices: { web: { <<: [ *a, *b ], hostname: own } }\n";
+    let read = read(&[("windlass.yaml", text)], |_| {}).expect("fine");
+    let web = &read.stack.workloads["web"];
+    assert_eq!(web.image.to_string(), "a");
+    assert_eq!(web.hostname.as_deref(), Some("own"));
+    let stack::Role::Container(container) = &web.role else { panic!("web is a container") };
+    assert_eq!(container.user.as_deref(), Some("u"));
+}
+
+#[test]
+fn variables_become_numbers_and_truth_values_where_those_are_meant() {
+    let text = "services: { web: { image: a, tty: '${YES}', cpus: '${HALF}', deploy: { replicas: '${TWO}' } } }";
+    let result = read(&[("windlass.yaml", text), (".env", "YES=true\nHALF=0.5\nTWO=2")], |_| {});
+    let read = result.unwrap_or_else(|failed| panic!("{}", rendered(Err(failed))));
+    let web = &read.stack.workloads["web"];
+    let stack::Role::Container(container) = &web.role else { panic!("web is a container") };
+    assert_eq!((container.tty, container.milli_cpus, web.replicas), (true, Some(500), 2));
+    assert_eq!(spec::render::value(&read.spec)["services"]["web"]["tty"], true);
+}
+
+#[test]
+fn a_volume_without_a_name_is_never_a_declared_one() {
+    let text = "services: { a: { image: a, volumes: [ /x ] }, b: { image: b, volumes: [ 'a-x:/y' ] } }\nvolumes: { a-x: }";
+    let read = read(&[("windlass.yaml", text)], |_| {}).expect("fine");
+    assert_eq!(read.stack.volumes.into_keys().collect::<Vec<_>>(), ["a-x", "a-x-unnamed"]);
+}
+
+#[test]
+fn one_key_that_is_not_carried_out_is_one_warning() {
+    let text = "services: { a: { image: a, gpus: all }, b: { image: b, gpus: all } }";
+    let text = rendered(read(&[("windlass.yaml", text)], |_| {}));
+    assert!(text.contains("`gpus` is not carried out yet, and ignored"), "{text}");
+    assert!(text.contains("and in 1 more place"), "{text}");
+    assert_eq!(text.matches("warning").count(), 1, "{text}");
+}
+
+#[test]
+fn colour_is_asked_for() {
+    let Err(failed) = read(&[("windlass.yaml", "services: { a: { imagee: a } }")], |_| {}) else {
+        panic!("it is wrong")
+    };
+    let render = |colour| failed.diagnostics.render(&failed.sources, colour);
+    assert!(render(true).contains('\u{1b}') && !render(false).contains('\u{1b}'));
+}
+
+#[test]
 fn circles_of_files_end() {
     let extends = [("windlass.yaml", "services: { a: { extends: b }, b: { extends: a } }")];
     assert!(rendered(read(&extends, |_| {})).contains("these extend each other: a → b → a"));
@@ -260,7 +318,10 @@ fn a_thousand_services_are_read_at_once_and_warn_once() {
 fn huge_and_deep_files_end_at_once() {
     let deep = format!("services: {}{}", "[".repeat(10_000), "]".repeat(10_000));
     assert!(rendered(read(&[("windlass.yaml", &deep)], |_| {})).contains("nested"));
-    let blocks: String = (0..2_000).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
+    let mut blocks = String::new();
+    for depth in 0..2_000 {
+        writeln!(blocks, "{}a:", " ".repeat(depth)).expect("text takes text");
+    }
     assert!(rendered(read(&[("windlass.yaml", &blocks)], |_| {})).contains("nested"));
     let huge = format!("x-a: '{}'\n", "a".repeat(17 << 20));
     assert!(rendered(read(&[("windlass.yaml", &huge)], |_| {})).contains("larger than 16 MiB"));
@@ -309,6 +370,24 @@ proptest::proptest! {
             let written = stack::health::format_duration(duration);
             proptest::prop_assert_eq!(spec::duration(&written), Some(duration));
         }
+    }
+
+    #[test]
+    fn no_env_file_makes_reading_panic(text in r#"(A|B|=|:|"|'|\$|\{|\}|\\|#|é| |\n|export ){0,30}"#) {
+        let yaml = "services: { a: { image: a, env_file: x.env } }";
+        let _ = rendered(read(&[("windlass.yaml", yaml), ("x.env", &text), (".env", &text)], |_| {}));
+    }
+
+    #[test]
+    fn no_value_makes_resolving_panic(value in r"[0-9a-z:/.=,~${}\[\]é -]{0,16}", key in 0_usize..12) {
+        const KEYS: [&str; 12] = ["ports", "volumes", "tmpfs", "extra_hosts", "command", "restart",
+            "mem_limit", "cpus", "environment", "networks", "secrets", "depends_on"];
+        let name = KEYS[key];
+        let quoted = value.replace('\'', "");
+        let list = format!("services: {{ a: {{ image: a, {name}: [ '{quoted}' ] }} }}");
+        let plain = format!("services: {{ a: {{ image: a, {name}: '{quoted}' }} }}");
+        let _ = rendered(read(&[("windlass.yaml", &list)], |_| {}));
+        let _ = rendered(read(&[("windlass.yaml", &plain)], |_| {}));
     }
 
     #[test]

@@ -25,9 +25,10 @@ pub(super) async fn perform(walk: &Walk, step: &Step) -> Result<(), EngineError>
         Action::Create(desired) => world.workloads(desired.workload.kind()).create(desired).await,
         Action::Update(desired) => world.workloads(desired.workload.kind()).update(desired).await,
         Action::Start(desired) => world.workloads(desired.workload.kind()).start(desired).await,
-        Action::Stop(id, kind) => {
-            world.workloads(*kind).stop(stack, id, walk.grace, walk.held).await
-        }
+        // Noted as asked for until it is started: a container that ends well when
+        // it is asked to would else look completed to whoever finishes a walk
+        // that was cut short here.
+        Action::Stop(id, kind) => world.workloads(*kind).stop(stack, id, walk.grace, true).await,
         Action::Unpause(id, kind) => world.workloads(*kind).unpause(stack, id).await,
         Action::Remove { id, kind, disk } => world.workloads(*kind).remove(stack, id, *disk).await,
         Action::SetDiskAside(id) => world.vms.set_disk_aside(stack, id).await,

@@ -6,7 +6,7 @@ use crate::spec::render;
 use crate::yaml::Node;
 
 pub(super) fn run(invocation: &Invocation, arguments: &Config) -> Result<Exit, CommandError> {
-    let spec = project::spec(invocation)?;
+    let spec = project::read(invocation)?.spec;
     if arguments.quiet {
         return Ok(Exit::Done);
     }

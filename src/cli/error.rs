@@ -8,8 +8,12 @@ use std::process::ExitCode;
 
 use crate::diagnostic::nearest;
 use crate::engine::{EngineError, ErrorKind};
+use crate::image::ImageError;
+use crate::reconcile::ReconcileError;
 use crate::spec;
 use crate::state::StateError;
+use crate::volume::VolumeError;
+use crate::world::HostError;
 
 /// The table of exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,6 +123,21 @@ pub enum CommandError {
     /// An engine's call failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The image store could not do it.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// A volume could not be read.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
+    /// A reconcile could not be done.
+    #[error(transparent)]
+    Reconcile(#[from] ReconcileError),
+    /// The engines of this host could not be put together.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// Everything there is to say has been said.
+    #[error("said before")]
+    Told(Exit),
     /// State on disk could not be read or written.
     #[error(transparent)]
     State(#[from] StateError),
@@ -164,12 +183,18 @@ impl CommandError {
             Self::NeedsRoot { .. } => Exit::Unavailable,
             Self::Refused { .. } | Self::State(StateError::Newer { .. }) => Exit::Refused,
             Self::Interrupted => Exit::Interrupted,
-            Self::Engine(error) => match error.kind {
-                ErrorKind::Unavailable => Exit::Unavailable,
-                ErrorKind::Refused => Exit::Refused,
-                ErrorKind::Invalid => Exit::StackFile,
-                _ => Exit::Failed,
+            Self::Engine(error) => exit_of(error.kind),
+            Self::Image(error) => exit_of(error.kind()),
+            Self::Volume(error) => exit_of(error.kind()),
+            Self::Reconcile(error) => match error {
+                ReconcileError::State(StateError::Newer { .. }) | ReconcileError::Refused(..) => {
+                    Exit::Refused
+                }
+                ReconcileError::Look(error) | ReconcileError::Facts(error) => exit_of(error.kind),
+                ReconcileError::State(_) | ReconcileError::Blocked(_) => Exit::Failed,
             },
+            Self::Host(_) => Exit::Unavailable,
+            Self::Told(exit) => *exit,
             Self::NotRunning { .. } | Self::State(_) | Self::File { .. } | Self::Setup { .. } => {
                 Exit::Failed
             }
@@ -198,14 +223,32 @@ impl CommandError {
             Self::State(StateError::Newer { .. }) => {
                 Some("use the newer Windlass that wrote it".to_owned())
             }
-            Self::Engine(error) => error.help.clone(),
+            Self::Image(error) => error.help(),
+            Self::Engine(error)
+            | Self::Reconcile(ReconcileError::Look(error) | ReconcileError::Facts(error)) => {
+                error.help.clone()
+            }
             _ => None,
         }
     }
 
     /// Whether there is nothing to say.
     pub fn is_silent(&self) -> bool {
-        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+        match self {
+            Self::Told(_) => true,
+            Self::Output(error) => error.kind() == io::ErrorKind::BrokenPipe,
+            _ => false,
+        }
+    }
+}
+
+/// Which line of the table an engine's error is.
+pub fn exit_of(kind: ErrorKind) -> Exit {
+    match kind {
+        ErrorKind::Unavailable => Exit::Unavailable,
+        ErrorKind::Refused => Exit::Refused,
+        ErrorKind::Invalid => Exit::StackFile,
+        _ => Exit::Failed,
     }
 }
 

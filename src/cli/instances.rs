@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use super::{CommandError, Invocation};
+use crate::shim;
 use crate::stack::StackName;
 use crate::state::{InstanceRecord, StateError};
 
@@ -30,6 +31,30 @@ pub(super) fn chosen(
         names.is_empty() || names.iter().any(|name| is_named(record, name))
     };
     Ok(all.into_iter().filter(wanted).collect())
+}
+
+/// The records of every stack.
+pub(super) fn everywhere(invocation: &Invocation) -> Result<Vec<InstanceRecord>, CommandError> {
+    let mut records = Vec::new();
+    for stack in stacks(invocation)? {
+        records.extend(all(&invocation.directories.stack(&stack))?);
+    }
+    Ok(records)
+}
+
+/// The names of all stacks that have left anything on disk.
+pub(super) fn stacks(invocation: &Invocation) -> Result<Vec<StackName>, CommandError> {
+    let directories = directories_in(&invocation.directories.lib.join("stacks"))?;
+    let names = directories.iter().filter_map(|path| StackName::new(path.file_name()?.to_str()?));
+    let mut names: Vec<StackName> = names.collect();
+    names.sort();
+    Ok(names)
+}
+
+/// Whether its process runs.
+pub(super) fn is_alive(invocation: &Invocation, record: &InstanceRecord) -> bool {
+    let run = invocation.directories.instance_run(&record.stack, &record.id);
+    shim::look(&run).is_some_and(|alive| alive.process)
 }
 
 /// Every record below a stack's directory, `<workload>/<n>/instance.json`.

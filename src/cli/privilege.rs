@@ -32,6 +32,7 @@ impl Command {
             self,
             Self::Init(_)
                 | Self::Config(_)
+                | Self::Graph(_)
                 | Self::Doctor(_)
                 | Self::Schema
                 | Self::Completion(_)
@@ -43,8 +44,20 @@ impl Command {
     fn name(&self) -> &'static str {
         match self {
             Self::Init(_) => "init",
+            Self::Up(_) => "up",
+            Self::Down(_) => "down",
+            Self::Plan(_) => "plan",
+            Self::Ps(_) => "ps",
             Self::Logs(_) => "logs",
+            Self::Ls(_) => "ls",
+            Self::Images(_) => "images",
+            Self::Image(_) => "image",
+            Self::Volumes(_) => "volumes",
+            Self::Volume(_) => "volume",
+            Self::Df(_) => "df",
+            Self::Prune(_) => "prune",
             Self::Config(_) => "config",
+            Self::Graph(_) => "graph",
             Self::Doctor(_) => "doctor",
             Self::Schema => "schema",
             Self::Completion(_) => "completion",

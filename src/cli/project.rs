@@ -2,28 +2,69 @@
 //! name. It prints the warnings that reading brings and decides nothing.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::{CommandError, Invocation};
-use crate::diagnostic::{Diagnostics, Sources};
-use crate::spec::{self, Disk, Files, Source, Spec};
-use crate::stack::StackName;
+use crate::spec::{self, Disk, Files, Source};
+use crate::stack::{self, Read, Stack, StackName};
+use crate::world::World;
 
-/// What the files say. Warnings go to the screen.
-pub(super) fn spec(invocation: &Invocation) -> Result<Spec, CommandError> {
+/// What the files say and what it means: every error of every phase is said at
+/// once. Warnings go to the screen.
+pub(super) fn read(invocation: &Invocation) -> Result<Read, CommandError> {
     let files = FilesAndInput::new(&invocation.global.files)?;
     let source = source(invocation, &files)?;
-    let (spec, warnings, sources) =
-        spec::load(&source, &files).map_err(|failed| CommandError::stack_file(failed, &source))?;
-    warn(invocation, &warnings, &sources);
-    Ok(spec)
+    let read =
+        stack::read(&source, &files).map_err(|failed| CommandError::stack_file(failed, &source))?;
+    if !read.warnings.is_empty() {
+        invocation.screen.diagnostics(&read.warnings, &read.sources);
+    }
+    Ok(read)
+}
+
+/// What the files mean.
+pub(super) fn load(invocation: &Invocation) -> Result<Stack, CommandError> {
+    read(invocation).map(|read| read.stack)
 }
 
 /// The stack's name. `-p` alone is enough for what is up already: no file is
 /// read then.
 pub(super) fn name(invocation: &Invocation) -> Result<StackName, CommandError> {
-    let Some(given) = &invocation.global.project_name else { return Ok(spec(invocation)?.name) };
+    if let Some(given) = &invocation.global.project_name {
+        return valid(given);
+    }
+    // Only the name is wanted: what the rest of the file lacks is `up`'s to say.
+    let files = FilesAndInput::new(&invocation.global.files)?;
+    let source = source(invocation, &files)?;
+    match spec::read(&source, &files) {
+        (Some(spec), ..) => Ok(spec.name),
+        (None, diagnostics, sources) => {
+            let failed = spec::Failed { diagnostics: diagnostics.tidy(), sources };
+            Err(CommandError::stack_file(failed, &source))
+        }
+    }
+}
+
+/// The engines of this host.
+pub(super) fn world(invocation: &Invocation) -> Result<World, CommandError> {
+    Ok(World::host(&invocation.directories)?)
+}
+
+/// The name, and what the files mean where there are any: with `-p`, a stack
+/// whose files are gone can still be taken down.
+pub(super) fn name_and_stack(
+    invocation: &Invocation,
+) -> Result<(StackName, Option<Stack>), CommandError> {
+    let named = invocation.global.project_name.as_deref();
+    match (load(invocation), named) {
+        (Ok(stack), _) => Ok((stack.name.clone(), Some(stack))),
+        (Err(CommandError::NoStackFile(_)), Some(name)) => Ok((valid(name)?, None)),
+        (Err(error), _) => Err(error),
+    }
+}
+
+fn valid(given: &str) -> Result<StackName, CommandError> {
     StackName::new(given).ok_or_else(|| CommandError::Usage {
         reason: format!("`{given}` is not a name for a stack"),
         help: Some(
@@ -33,15 +74,8 @@ pub(super) fn name(invocation: &Invocation) -> Result<StackName, CommandError> {
     })
 }
 
-/// Shows what is not wrong and yet not as it was meant.
-pub(super) fn warn(invocation: &Invocation, warnings: &Diagnostics, sources: &Sources) {
-    if !warnings.is_empty() {
-        invocation.screen.diagnostics(warnings, sources);
-    }
-}
-
 /// Which files, and the world they are read in.
-pub(super) fn source(invocation: &Invocation, files: &dyn Files) -> Result<Source, CommandError> {
+fn source(invocation: &Invocation, files: &dyn Files) -> Result<Source, CommandError> {
     let global = &invocation.global;
     let here = std::env::current_dir()
         .map_err(|source| CommandError::Setup { what: "the working directory", source })?;
@@ -67,13 +101,13 @@ fn absolute(here: &Path, path: &Path) -> Result<PathBuf, CommandError> {
 }
 
 /// The disk, and standard input under the name `-`.
-pub(super) struct FilesAndInput {
+struct FilesAndInput {
     input: Option<String>,
 }
 
 impl FilesAndInput {
     /// Reads standard input, if it is one of the files.
-    pub(super) fn new(named: &[PathBuf]) -> Result<Self, CommandError> {
+    fn new(named: &[PathBuf]) -> Result<Self, CommandError> {
         if !named.iter().any(|file| is_input(file)) {
             return Ok(Self { input: None });
         }

@@ -87,7 +87,7 @@ impl Store {
                 registry::pull(&self.layout, name, progress).await?
             }
             (ImageSource::Reference(name), Kind::Vm) => {
-                self.from_catalogue(entry(name)?, pinned, progress).await?
+                self.publication(entry(name)?, pinned, progress).await?
             }
             (ImageSource::Bootstrap(_), _) if pinned.is_some() => pinned.unwrap_or_default(),
             (ImageSource::Bootstrap(recipe), kind) => {
@@ -122,8 +122,8 @@ impl Store {
                 Ok(format!("sha256:{}", sha256.to_ascii_lowercase()))
             }
             (ImageSource::Path(path), kind) => {
-                let path = path.clone();
-                blocking(move || import::digest(&path, kind)).await
+                let (layout, path) = (self.layout.clone(), path.clone());
+                blocking(move || import::digest(&layout, &path, kind)).await
             }
             // A recipe means what was built from it; there is nobody to ask.
             (ImageSource::Bootstrap(_), kind) => self
@@ -135,7 +135,7 @@ impl Store {
 
     /// A published image, or the same system from the mirror where its host
     /// cannot be reached. A pinned one stays then: there is nothing newer.
-    async fn from_catalogue(
+    async fn publication(
         &self,
         entry: &Entry,
         pinned: Option<String>,

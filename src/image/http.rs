@@ -129,7 +129,7 @@ impl Download {
     }
 
     async fn attempt(&self, progress: &Progress) -> Result<(), ImageError> {
-        let failed = |source| ImageError::Download { url: self.url.to_owned(), source };
+        let failed = |source| ImageError::Download { url: self.url.clone(), source };
         let io_failed = |source| ImageError::io("write", &self.path)(source);
         let mut hasher = Hasher::of(&self.digest)
             .ok_or_else(|| ImageError::Url { url: format!("{} {}", self.url, self.digest) })?;
@@ -177,7 +177,7 @@ impl Download {
             return Ok(());
         }
         fs::remove_file(&self.path).map_err(ImageError::io("remove", &self.path))?;
-        let (what, expected) = (self.url.to_owned(), self.digest.to_owned());
+        let (what, expected) = (self.url.clone(), self.digest.clone());
         Err(ImageError::Mismatch { what, expected, found })
     }
 }

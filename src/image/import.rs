@@ -62,11 +62,11 @@ pub(super) fn import(
 }
 
 /// The digest that importing `path` would give.
-pub(super) fn digest(path: &Path, kind: Kind) -> Result<String, ImageError> {
+pub(super) fn digest(layout: &Layout, path: &Path, kind: Kind) -> Result<String, ImageError> {
     match kind {
         Kind::Vm => digest::of_file(path),
         Kind::Container => {
-            let scratch = Scratch::new(&std::env::temp_dir().join("windlass-import"))?;
+            let scratch = layout.scratch()?;
             Ok(Foreign::open(path, &scratch)?.image()?.digest)
         }
     }

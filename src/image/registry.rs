@@ -230,10 +230,8 @@ impl Remote {
                 ImageError::Unreachable { name, how, here: Vec::new(), source: Box::new(error) }
             }
             OciDistributionError::UnauthorizedError { .. }
-            | OciDistributionError::AuthenticationFailure(_) => {
-                ImageError::Denied { name, registry, why }
-            }
-            OciDistributionError::ServerError { code: 401 | 403, .. } => {
+            | OciDistributionError::AuthenticationFailure(_)
+            | OciDistributionError::ServerError { code: 401 | 403, .. } => {
                 ImageError::Denied { name, registry, why }
             }
             OciDistributionError::ServerError { code: 404, .. } => {

@@ -15,6 +15,8 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
+use crate::stack::Port;
+
 /// Where subnets are taken from, in this order.
 const POOLS: [(Ipv4Addr, u8); 3] = [
     (Ipv4Addr::new(10, 77, 0, 0), 16),
@@ -65,6 +67,16 @@ pub fn is_host(subnet: Ipv4Net, address: Ipv4Addr) -> bool {
         && subnet.contains(&address)
         && address != subnet.network()
         && address != subnet.broadcast()
+}
+
+/// The host's port under which `wanted` is open, where the file leaves the
+/// number to us; `open` is what
+/// [`crate::engine::Networks::observe_ports`] gave for the instance.
+pub fn published(wanted: &Port, open: &BTreeSet<Port>) -> Option<u16> {
+    let same = |one: &&Port| {
+        (one.host_ip, one.target, one.protocol) == (wanted.host_ip, wanted.target, wanted.protocol)
+    };
+    wanted.published.or_else(|| open.iter().find(same)?.published)
 }
 
 /// Host addresses in ascending order, never the network's own or the

@@ -11,7 +11,7 @@ use crate::state::{StateError, names};
 
 /// What can go wrong with a bridge.
 #[derive(Debug, thiserror::Error)]
-pub enum BridgeError {
+pub(super) enum BridgeError {
     /// Another interface has the name.
     #[error("an interface `{name}` is there and is not ours")]
     NotOurs {
@@ -187,6 +187,6 @@ fn is_ours(link: &Link, plan: &NetworkPlan) -> bool {
 /// A locally administered address that is a function of the label.
 fn mac(label: &str) -> [u8; 6] {
     let mut mac = [0x02, 0, 0, 0, 0, 0];
-    drop(hex::decode_to_slice(names::hash(&["bridge", label], 10), &mut mac[1..]));
+    let _ = hex::decode_to_slice(names::hash(&["bridge", label], 10), &mut mac[1..]);
     mac
 }

@@ -42,14 +42,14 @@ impl Screen<'_> {
         if !plan.blocked.is_empty() {
             let _ = writeln!(text, "{}", self.blocked_heading(plan));
             text.push('\n');
-            text.push_str(&Self::blocked(&plan.blocked));
+            text.push_str(&self.blocked(&plan.blocked));
         } else if is_nothing(plan) {
             let _ = writeln!(text, "{}", self.nothing_to_do(plan, None));
             text.push_str(&self.rest(plan, false));
         } else {
             let _ = writeln!(text, "{}", self.heading(plan));
             text.push('\n');
-            text.push_str(&table::lay_out(&rows(&plan.changes)));
+            text.push_str(&table::lay_out(&self.rows(&plan.changes)));
             let rest = self.rest(plan, true);
             if !rest.is_empty() {
                 text.push('\n');
@@ -77,7 +77,7 @@ impl Screen<'_> {
         let lacking =
             |change: &&Change| refused.lacking.iter().any(|(it, _)| *it == change.resource);
         let changes: Vec<Change> = plan.changes.iter().filter(lacking).cloned().collect();
-        let mut text = table::lay_out(&rows(&changes));
+        let mut text = table::lay_out(&self.rows(&changes));
         let _ = write!(text, "\nrefused: {refused}\n  help: {}\n", refused.help);
         self.finish(text)
     }
@@ -89,7 +89,11 @@ impl Screen<'_> {
             count => format!("{count} changes"),
         };
         let of = |wanted: fn(&Loss) -> bool| -> Vec<String> {
-            plan.changes.iter().filter(|it| wanted(&it.loss)).map(|it| bare(&it.resource)).collect()
+            plan.changes
+                .iter()
+                .filter(|it| wanted(&it.loss))
+                .map(|it| self.bare(&it.resource))
+                .collect()
         };
         let interrupted = of(|loss| *loss == Loss::Downtime);
         let at_stake = of(|loss| matches!(loss, Loss::Data(_)));
@@ -108,6 +112,12 @@ impl Screen<'_> {
         format!("{}: {}", self.stack, parts.join("; "))
     }
 
+    /// What is worth saying after the plan was applied: what stays for a reason
+    /// of its own, what is no longer in the file, notes.
+    pub fn remarks(&self, plan: &Plan) -> String {
+        self.finish(self.rest(plan, false))
+    }
+
     /// What stays, what is no longer in the file, what is worth saying.
     fn rest(&self, plan: &Plan, with_right_ones: bool) -> String {
         let mut text = String::new();
@@ -115,7 +125,7 @@ impl Screen<'_> {
             .kept
             .iter()
             .filter(|kept| kept.reason == AS_IT_SHOULD_BE || kept.reason == COMPLETED)
-            .map(|kept| full(&kept.resource))
+            .map(|kept| self.full(&kept.resource))
             .collect();
         if with_right_ones && !right.is_empty() {
             let state = if right.len() == 1 { "as it should be" } else { AS_THEY_SHOULD_BE };
@@ -123,16 +133,15 @@ impl Screen<'_> {
         }
         for kept in &plan.kept {
             if kept.reason != AS_IT_SHOULD_BE && kept.reason != COMPLETED {
-                let _ = writeln!(text, "  = {}: {}", full(&kept.resource), kept.reason);
+                let _ = writeln!(text, "  = {}: {}", self.full(&kept.resource), kept.reason);
             }
         }
         if !plan.orphans.is_empty() {
-            let names: Vec<String> = plan.orphans.iter().map(full).collect();
-            let (alone, object) =
-                if names.len() == 1 { ("left alone", "it") } else { ("left alone", "them") };
+            let names: Vec<String> = plan.orphans.iter().map(|it| self.full(it)).collect();
+            let object = if names.len() == 1 { "it" } else { "them" };
             let _ = writeln!(
                 text,
-                "  ? {}: no longer in {}; {alone} (`--remove-orphans` removes {object})",
+                "  ? {}: no longer in {}; left alone (`--remove-orphans` removes {object})",
                 list(&names),
                 self.file
             );
@@ -150,12 +159,12 @@ impl Screen<'_> {
         format!("{}: {what} in the way; nothing is changed", self.stack)
     }
 
-    fn blocked(blocked: &[Blocked]) -> String {
+    fn blocked(&self, blocked: &[Blocked]) -> String {
         let rows: Vec<Row> = blocked
             .iter()
             .map(|blocked| Row {
                 mark: "✘",
-                name: full(&blocked.resource),
+                name: self.full(&blocked.resource),
                 verb: String::new(),
                 lines: std::iter::once(blocked.reason.clone())
                     .chain(blocked.help.iter().map(|help| format!("help: {help}")))
@@ -163,6 +172,45 @@ impl Screen<'_> {
             })
             .collect();
         table::lay_out(&rows)
+    }
+
+    fn rows(&self, changes: &[Change]) -> Vec<Row> {
+        changes.iter().map(|change| self.row(change)).collect()
+    }
+
+    fn row(&self, change: &Change) -> Row {
+        let mut lines: Vec<String> = change.causes.iter().filter_map(cause).collect();
+        if let Loss::Data(what) = &change.loss {
+            lines.push(what.clone());
+        }
+        Row {
+            mark: mark(change),
+            name: self.full(&change.resource),
+            verb: verb(change.verb).to_owned(),
+            lines,
+        }
+    }
+
+    /// `vm db`, `network back`; a volume by the file's name where it has the usual one.
+    fn full(&self, resource: &Resource) -> String {
+        match resource {
+            Resource::Network(name) => format!("network {name}"),
+            Resource::Firewall => "firewall".into(),
+            Resource::Volume(resolved) => {
+                let short = resolved.strip_prefix(self.stack).and_then(|it| it.strip_prefix('_'));
+                format!("volume {}", short.unwrap_or(resolved))
+            }
+            Resource::Image(source) => format!("image {source}"),
+            Resource::Instance(kind, id) => format!("{kind} {id}"),
+        }
+    }
+
+    /// `db` for an instance; others need their kind.
+    fn bare(&self, resource: &Resource) -> String {
+        match resource {
+            Resource::Instance(_, id) => id.to_string(),
+            other => self.full(other),
+        }
     }
 
     fn finish(&self, text: String) -> String {
@@ -180,23 +228,6 @@ const AS_THEY_SHOULD_BE: &str = "as they should be";
 /// Whether applying it would do nothing.
 pub fn is_nothing(plan: &Plan) -> bool {
     plan.changes.is_empty() && plan.steps.is_empty()
-}
-
-fn rows(changes: &[Change]) -> Vec<Row> {
-    changes.iter().map(row).collect()
-}
-
-fn row(change: &Change) -> Row {
-    let mut lines: Vec<String> = change.causes.iter().filter_map(cause).collect();
-    if let Loss::Data(what) = &change.loss {
-        lines.push(what.clone());
-    }
-    Row {
-        mark: mark(change),
-        name: full(&change.resource),
-        verb: verb(change.verb).to_owned(),
-        lines,
-    }
 }
 
 fn mark(change: &Change) -> &'static str {
@@ -226,13 +257,13 @@ fn verb(verb: Verb) -> &'static str {
 /// A cause in words; nothing for what is simply not there yet.
 fn cause(cause: &Cause) -> Option<String> {
     Some(match cause {
-        Cause::Missing => return None,
         Cause::Field(difference) => changed(difference),
         Cause::Drift(difference) => format!("{} (changed outside)", changed(difference)),
         Cause::Seen(words) => words.clone(),
         Cause::DependsOn { on, what } => format!("depends on {on}, which {what} (restart: true)"),
         Cause::Asked(words) if words.starts_with('-') => format!("asked for (`{words}`)"),
-        Cause::Asked(words) => format!("asked for (`windlass {words}`)"),
+        // What is not there yet, and the command that was just typed, explain themselves.
+        Cause::Missing | Cause::Asked(_) => return None,
     })
 }
 
@@ -240,25 +271,6 @@ fn cause(cause: &Cause) -> Option<String> {
 fn changed(difference: &Difference) -> String {
     let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "(unset)".into());
     format!("{}: {} → {}", difference.field, text(&difference.from), text(&difference.to))
-}
-
-/// `vm db`, `network back`.
-fn full(resource: &Resource) -> String {
-    match resource {
-        Resource::Network(name) => format!("network {name}"),
-        Resource::Firewall => "firewall".into(),
-        Resource::Volume(name) => format!("volume {name}"),
-        Resource::Image(source) => format!("image {source}"),
-        Resource::Instance(kind, id) => format!("{kind} {id}"),
-    }
-}
-
-/// `db` for an instance; others need their kind.
-fn bare(resource: &Resource) -> String {
-    match resource {
-        Resource::Instance(_, id) => id.to_string(),
-        other => full(other),
-    }
 }
 
 fn list(names: &[String]) -> String {

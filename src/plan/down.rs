@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::network::{Networks, Rules, existing_plan, rule_ids, ruleset};
+use super::network::{Networks, Rules, existing_plan, ruleset};
 use super::steps::Steps;
 use super::up::end::end_edges;
 use super::{Action, Cause, Change, Forward, Kept, Loss, Plan, Resource, Verb};
@@ -131,7 +131,7 @@ impl<'a> Down<'a> {
         let Some(there) = &self.observed.firewall else { return };
         let rules = self.rules_left();
         if let Some(table) = ruleset(self.options.name, &self.facts.home_id, &left, &rules) {
-            if rule_ids(&table) != *there {
+            if table.rule_ids() != *there {
                 steps.add(Resource::Firewall, Action::ApplyFirewall(table), all_ended);
             }
             return;
@@ -158,7 +158,7 @@ impl<'a> Down<'a> {
             let mut of_file = self.options.stack.iter().flat_map(|stack| stack.volumes.values());
             let external = of_file.any(|it| it.resolved == volume.resolved && it.external);
             if self.options.volumes && !external {
-                let loss = Loss::Data(format!("{} are deleted", size(volume.bytes)));
+                let loss = Loss::Data(format!("the {} in it are deleted", size(volume.bytes)));
                 plan.changes.push(self.removal(resource.clone(), loss));
                 let after: Vec<usize> = self.ended.values().copied().collect();
                 steps.add(resource, Action::RemoveVolume(volume.resolved.clone()), after);

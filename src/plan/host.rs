@@ -268,6 +268,9 @@ pub(super) fn notes(given: Given<'_>, courses: &Courses) -> Vec<String> {
             rounded(available)
         ));
     }
+    for course in courses.values().flatten().filter(|it| it.desired.rerun_cloud_init) {
+        notes.extend(runs_again(course));
+    }
     if let Some(why) = &given.facts.emulated
         && !starting.is_empty()
     {
@@ -279,6 +282,27 @@ pub(super) fn notes(given: Given<'_>, courses: &Courses) -> Vec<String> {
         ));
     }
     notes
+}
+
+/// What cloud-init carries out once more: the keys of its user-data.
+fn runs_again(course: &Course) -> Option<String> {
+    let Role::Vm(vm) = &course.desired.workload.role else { return None };
+    let mut what: BTreeSet<&str> = BTreeSet::new();
+    for document in vm.cloud_init.iter().flat_map(|it| &it.user_data) {
+        let keys = document.body.lines().filter_map(|line| {
+            let key = line.split_once(':')?.0;
+            let plain = key.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+            (plain && !key.is_empty()).then_some(key)
+        });
+        if document.body.starts_with("#cloud-config") {
+            what.extend(keys);
+        } else {
+            what.insert(&document.origin);
+        }
+    }
+    let what: Vec<&str> = what.into_iter().collect();
+    let what = if what.is_empty() { String::new() } else { format!(" ({})", what.join(", ")) };
+    Some(format!("cloud-init of {} runs again{what}; its ssh host keys are made anew", course.id))
 }
 
 /// `2GiB`, or with one digit where it is not round: `1.9GiB`.

@@ -18,7 +18,6 @@ use crate::stack::definition::Difference;
 use crate::stack::{InstanceId, Network, StackName};
 use crate::state::names as host_names;
 
-pub(crate) use firewall::rule_ids;
 pub(super) use firewall::{Rules, ruleset};
 pub(super) use names::zones;
 
@@ -257,9 +256,12 @@ fn fate(given: Given<'_>, existing: Option<&ObservedNetwork>, plan: &NetworkPlan
 /// Somebody alive on a network whom this plan leaves alone.
 fn who_stays_on<'a>(given: Given<'a>, network: &str) -> Option<&'a ObservedInstance> {
     let scope = given.scope();
-    let goes = |id: &InstanceId| match given.stack.workloads.contains_key(&id.workload) {
-        true => scope.contains(id.workload.as_str()),
-        false => given.options.remove_orphans && given.options.only.is_none(),
+    let goes = |id: &InstanceId| {
+        if given.stack.workloads.contains_key(&id.workload) {
+            scope.contains(id.workload.as_str())
+        } else {
+            given.options.remove_orphans && given.options.only.is_none()
+        }
     };
     let mut instances = given.observed.instances.values();
     instances.find(|it| it.is_alive() && it.addresses.contains_key(network) && !goes(&it.id))

@@ -103,7 +103,7 @@ fn end_one(
         });
         return None;
     }
-    let removes = end.remove && !(kind == Kind::Vm && !instance.is_alive());
+    let removes = end.remove && !instance.is_only_a_disk();
     if !instance.is_alive() && !removes {
         let reason = match (kind, end.remove) {
             (Kind::Vm, true) => format!("its disk stays until `windlass volume rm {id}`"),

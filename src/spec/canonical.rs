@@ -41,9 +41,11 @@ impl Canonical<'_> {
                 "vms" => self.each(&mut entry.value, |this, entries| {
                     this.workload(entries, Kind::Vm);
                 }),
-                "networks" | "volumes" => self.each(&mut entry.value, Self::resource),
+                "networks" | "volumes" => {
+                    self.each(&mut entry.value, |_, entries| Self::resource(entries));
+                }
                 "secrets" | "configs" => self.each(&mut entry.value, |this, entries| {
-                    this.resource(entries);
+                    Self::resource(entries);
                     this.path_at(entries, "file");
                 }),
                 "cloud_init" => {
@@ -97,7 +99,7 @@ impl Canonical<'_> {
         }
     }
 
-    fn resource(&mut self, entries: &mut Mapping) {
+    fn resource(entries: &mut Mapping) {
         if let Some(labels) = entries.get_mut("labels") {
             pairs::to_mapping(&mut labels.value);
         }

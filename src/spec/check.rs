@@ -10,7 +10,7 @@ use super::form::{Form, Object, State};
 use super::keys::ROOT;
 use super::measure;
 use crate::diagnostic::{Diagnostic, Diagnostics, Span};
-use crate::yaml::{Mapping, Meaning, Node, Value};
+use crate::yaml::{Mapping, Meaning, Node, Scalar, Style, Value};
 pub(super) use trail::Trail;
 
 /// The tag of a value that was wrong, and has been spoken about.
@@ -41,7 +41,6 @@ fn value(node: &mut Node, form: &Form, trail: &Trail<'_>, found: &mut Diagnostic
     }
     let (span, description) = (node.span, || wrong(node, form, trail));
     let fits = match (form, &node.value) {
-        (Form::Any, _) => true,
         (Form::Either(forms), _) => {
             return if let Some(form) = forms.iter().find(|form| same_shape(form, node)) {
                 value(node, form, trail, found)
@@ -50,7 +49,8 @@ fn value(node: &mut Node, form: &Form, trail: &Trail<'_>, found: &mut Diagnostic
                 false
             };
         }
-        (Form::List(_), Value::Sequence(_))
+        (Form::Any, _)
+        | (Form::List(_), Value::Sequence(_))
         | (Form::Map(_) | Form::Object(_), Value::Mapping(_)) => true,
         (_, Value::Scalar(scalar)) => match form {
             Form::Text => matches!(scalar.meaning(), Meaning::Text(_)),
@@ -82,9 +82,18 @@ fn value(node: &mut Node, form: &Form, trail: &Trail<'_>, found: &mut Diagnostic
             }
         }
         (Form::Object(keys), Value::Mapping(entries)) => object(entries, span, keys, trail, found),
+        (Form::Bool | Form::Integer | Form::Number, Value::Scalar(scalar)) => cast(scalar, form),
         _ => {}
     }
     true
+}
+
+/// A number or truth value in quotes, or out of a variable, becomes one.
+fn cast(scalar: &mut Scalar, form: &Form) {
+    scalar.style = Style::Plain;
+    if let (Form::Bool, Some(truth)) = (form, scalar.as_bool()) {
+        scalar.text = truth.to_string();
+    }
 }
 
 /// Stands where something wrong was, so that nobody calls it missing.

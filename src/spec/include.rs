@@ -18,14 +18,9 @@ struct Included {
 }
 
 /// `root` on top of what it includes.
-pub(super) fn resolve(
-    mut root: Node,
-    file: &Path,
-    base: &Path,
-    loader: &mut Loader<'_>,
-) -> Option<Node> {
+pub(super) fn resolve(mut root: Node, file: &Path, base: &Path, loader: &mut Loader<'_>) -> Node {
     let include = root.as_mapping_mut().and_then(|entries| entries.shift_remove("include"));
-    let Some(include) = include else { return Some(root) };
+    let Some(include) = include else { return root };
     loader.open.push(file.to_owned());
     let mut below: Option<Node> = None;
     for item in include.value.as_sequence().unwrap_or_default() {
@@ -38,12 +33,12 @@ pub(super) fn resolve(
         }
     }
     loader.open.pop();
-    let Some(mut below) = below else { return Some(root) };
+    let Some(mut below) = below else { return root };
     // A project's name is its own; the one that includes it has the say.
     if let Some(entries) = below.as_mapping_mut() {
         entries.shift_remove("name");
     }
-    Some(merge(below, root))
+    merge(below, root)
 }
 
 fn read(item: &Node, base: &Path, loader: &Loader<'_>) -> Option<Included> {

@@ -178,7 +178,7 @@ impl Loader<'_> {
         let mut root = self.plain_layer(file, base, None)?;
         self.merged.push(file.to_owned());
         extends::resolve(&mut root, file, self);
-        include::resolve(root, file, base, self)
+        Some(include::resolve(root, file, base, self))
     }
 
     /// One file by itself, in its long form.

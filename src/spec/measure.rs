@@ -19,6 +19,10 @@ pub fn bytes(text: &str) -> Option<u64> {
     };
     let scale = 1_u128 << shift;
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    // There is no part of a byte.
+    if shift == 0 && !fraction.is_empty() {
+        return None;
+    }
     if whole.is_empty() && fraction.is_empty() || fraction.contains('.') || fraction.len() > 18 {
         return None;
     }
@@ -34,6 +38,29 @@ pub fn duration(text: &str) -> Option<Duration> {
         return Some(Duration::ZERO);
     }
     crate::stack::health::parse_duration(text)
+}
+
+/// Compose's own spelling, which is Go's: `1m0s`, `1h0m0s`, `1.5s`.
+pub(super) fn as_compose_writes(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let below_a_minute = Duration::new(seconds % 60, duration.subsec_nanos());
+    let rest = crate::stack::health::format_duration(below_a_minute);
+    match (seconds / 3600, seconds / 60 % 60) {
+        _ if seconds < 60 => rest,
+        (hours, minutes) => {
+            // Below a second the short units would stand behind minutes.
+            let nanos = format!("{:09}", duration.subsec_nanos());
+            let rest = match (seconds % 60, nanos.trim_end_matches('0')) {
+                (seconds, "") => format!("{seconds}s"),
+                (seconds, fraction) => format!("{seconds}.{fraction}s"),
+            };
+            if hours > 0 {
+                format!("{hours}h{minutes}m{rest}")
+            } else {
+                format!("{minutes}m{rest}")
+            }
+        }
+    }
 }
 
 /// Thousandths of a processor in `0.5`, `2`.
@@ -59,8 +86,24 @@ mod tests {
         assert_eq!(bytes("1.5 gb"), Some(3 << 29));
         assert_eq!(bytes("1024"), Some(1024));
         assert_eq!(bytes("20GiB"), Some(20 << 30));
-        for wrong in ["", "m", "-1", "1x", "1.2.3m", "99999999999999999999g", "."] {
+        for wrong in ["", "m", "-1", "1x", "1.2.3m", "0.5", "99999999999999999999g", "."] {
             assert_eq!(bytes(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn durations_as_compose_writes_them() {
+        let written = |text| duration(text).map(as_compose_writes).unwrap_or_default();
+        for (text, expected) in [
+            ("60s", "1m0s"),
+            ("90s", "1m30s"),
+            ("1h", "1h0m0s"),
+            ("1.5s", "1.5s"),
+            ("250ms", "250ms"),
+            ("1m0.5s", "1m0.5s"),
+            ("0", "0s"),
+        ] {
+            assert_eq!(written(text), expected);
         }
     }
 

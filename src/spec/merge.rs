@@ -84,7 +84,9 @@ fn settle_at(key: &str, node: &mut Node) {
         }
         Value::Sequence(items) => {
             items.retain(|item| item.tag.as_deref() != Some("!reset"));
-            items.iter_mut().for_each(|item| settle_at("", item));
+            for item in items.iter_mut() {
+                settle_at("", item);
+            }
             if let Some(identity) = identity(key) {
                 keep_last(items, identity);
             }
@@ -114,7 +116,9 @@ fn identity(key: &str) -> Option<Identity> {
         "env_file" => Some(|file| Some(file.get("path")?.as_text()?.to_owned())),
         "cap_add" | "cap_drop" | "expose" | "dns" | "dns_search" | "dns_opt" | "tmpfs"
         | "profiles" | "security_opt" | "extra_hosts" | "external_links" | "links"
-        | "group_add" | "aliases" | "volumes_from" => Some(|item| Some(item.as_text()?.to_owned())),
+        | "group_add" | "aliases" | "link_local_ips" | "volumes_from" => {
+            Some(|item| Some(item.as_text()?.to_owned()))
+        }
         _ => None,
     }
 }

@@ -2,7 +2,7 @@
 //! the host, conditions of short dependencies.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::{Diagnostic, Diagnostics, Span};
 use crate::yaml::{Entry, Mapping, Node, Value};
 
 /// Fills in what follows from the rest.
@@ -23,6 +23,7 @@ pub(super) fn normalise(document: &mut Node, project: &str, found: &mut Diagnost
             let key = entry.key;
             let Some(entries) = entry.value.as_mapping_mut() else { continue };
             default_used |= join_default(entries, key);
+            links(entries);
             conditions(entries, &vms);
             files(entries);
         }
@@ -71,7 +72,7 @@ fn one_name_space(root: &Mapping, found: &mut Diagnostics) {
 }
 
 /// A workload that says nothing about networks joins `default`.
-fn join_default(entries: &mut Mapping, span: crate::diagnostic::Span) -> bool {
+fn join_default(entries: &mut Mapping, span: Span) -> bool {
     if entries.contains_key("network_mode") {
         return false;
     }
@@ -82,6 +83,43 @@ fn join_default(entries: &mut Mapping, span: crate::diagnostic::Span) -> bool {
     let value = Node::mapping(span, [("default".to_owned(), Node::null(span))]);
     entries.insert("networks".to_owned(), Entry { key: span, value });
     true
+}
+
+/// What is linked to is waited for, and its restarts are followed.
+fn links(entries: &mut Mapping) {
+    let mut waited: Vec<(String, Span, bool)> = Vec::new();
+    for (key, restart) in [("links", true), ("volumes_from", false)] {
+        let items = entries.get(key).and_then(|entry| entry.value.as_sequence());
+        for item in items.into_iter().flatten() {
+            let name = item.as_text().unwrap_or_default().split(':').next().unwrap_or_default();
+            if name != "container" {
+                waited.push((name.to_owned(), item.span, restart));
+            }
+        }
+    }
+    for key in ["network_mode", "ipc", "pid"] {
+        let mode = entries.get(key).map(|entry| &entry.value);
+        if let Some((name, span)) = mode.and_then(|mode| {
+            Some((mode.as_text()?.strip_prefix("service:")?.to_owned(), mode.span))
+        }) {
+            waited.push((name, span, true));
+        }
+    }
+    let Some((_, first, _)) = waited.first() else { return };
+    let first = *first;
+    let dependencies = entries
+        .entry("depends_on".to_owned())
+        .or_insert_with(|| Entry { key: first, value: Node::mapping(first, []) });
+    let Some(dependencies) = dependencies.value.as_mapping_mut() else { return };
+    for (name, span, restart) in waited {
+        let follow = restart.then(|| ("restart".to_owned(), Node::plain(span, "true")));
+        let details = [
+            ("condition".to_owned(), Node::text(span, "service_started")),
+            ("required".to_owned(), Node::plain(span, "true")),
+        ];
+        let value = Node::mapping(span, details.into_iter().chain(follow));
+        dependencies.entry(name).or_insert(Entry { key: span, value });
+    }
 }
 
 fn conditions(entries: &mut Mapping, vms: &[String]) {
@@ -119,13 +157,7 @@ fn files(entries: &mut Mapping) {
     }
 }
 
-fn resource(
-    section: &str,
-    name: &str,
-    entries: &mut Mapping,
-    span: crate::diagnostic::Span,
-    project: &str,
-) {
+fn resource(section: &str, name: &str, entries: &mut Mapping, span: Span, project: &str) {
     let external = entries.get("external").and_then(|entry| entry.value.as_text()) == Some("true");
     let resolved = if external { name.to_owned() } else { format!("{project}_{name}") };
     entries

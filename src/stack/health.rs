@@ -76,14 +76,15 @@ pub fn format_duration(duration: Duration) -> String {
         0 => String::new(),
         number => format!("{number}{unit}"),
     };
-    let mut text = part(hours, "h") + &part(minutes, "m");
-    if nanos > 0 {
+    let seconds = if nanos > 0 {
         let fraction = format!("{nanos:09}");
-        text += &format!("{rest}.{}s", fraction.trim_end_matches('0'));
-    } else if rest > 0 || text.is_empty() {
-        text += &format!("{rest}s");
-    }
-    text
+        format!("{rest}.{}s", fraction.trim_end_matches('0'))
+    } else if rest > 0 || hours + minutes == 0 {
+        format!("{rest}s")
+    } else {
+        String::new()
+    };
+    part(hours, "h") + &part(minutes, "m") + &seconds
 }
 
 /// Compose's durations: a sequence of decimal numbers with a unit each

@@ -96,7 +96,7 @@ impl Reader<'_> {
                 Ok(())
             }
             Event::Scalar(text, style, anchor, tag) => {
-                self.scalar(&text, style, anchor, tag.as_deref(), span)
+                self.scalar(text, style, anchor, tag.as_deref(), span)
             }
             Event::SequenceStart(_, anchor, tag) => {
                 self.start(span, anchor, tag.as_deref(), Items::Sequence(Vec::new()))
@@ -114,7 +114,7 @@ impl Reader<'_> {
 
     fn scalar(
         &mut self,
-        text: &Cow<'_, str>,
+        text: Cow<'_, str>,
         style: ScalarStyle,
         anchor: usize,
         tag: Option<&Tag>,
@@ -126,7 +126,7 @@ impl Reader<'_> {
         let text_tag = tag.is_some_and(|tag| tag.is_yaml_core_schema_tag("str"));
         let plain = style == ScalarStyle::Plain && !text_tag;
         let scalar = Scalar {
-            text: text.clone().into_owned(),
+            text: text.into_owned(),
             style: if plain { Style::Plain } else { Style::Quoted },
         };
         let node = Node { span, tag: own_tag(tag), value: Value::Scalar(scalar) };

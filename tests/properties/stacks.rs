@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use windlass::stack::{
-    Condition, Container, Dependency, Healthcheck, ImageSource, Kind, Mount, MountSource, Network,
-    Port, Probe, Protocol, Restart, Role, Stack, StackName, Vm, Volume, VolumeKind, Workload,
+    Condition, Dependency, Healthcheck, ImageSource, Kind, Mount, MountSource, Network, Port,
+    Probe, Protocol, Restart, Role, Stack, StackName, Vm, Volume, VolumeKind, Workload,
     vm::{Accel, CloudInit, Disk, Document, OnChange},
     workload::Attachment,
 };
@@ -19,7 +19,7 @@ const NETWORKS: [&str; 3] = ["back", "default", "front"];
 /// A workload that differs from every other in what it is made of.
 pub fn workload(name: &str, kind: Kind) -> Workload {
     let role = match kind {
-        Kind::Container => Role::Container(Box::new(Container::default())),
+        Kind::Container => Role::Container(Box::default()),
         Kind::Vm => Role::Vm(Box::new(vm())),
     };
     Workload {

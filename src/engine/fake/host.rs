@@ -38,7 +38,7 @@ impl Host {
             Action::RemoveNetwork(network) => self.remove_network(network),
             Action::ServeNames(network, zone) => self.serve_names(network, zone),
             Action::ApplyFirewall(ruleset) => {
-                self.observed.firewall = Some(crate::plan::rule_ids(ruleset));
+                self.observed.firewall = Some(ruleset.rule_ids());
                 for network in self.observed.networks.values_mut() {
                     network.docker_accepts = network.docker_accepts.map(|_| true);
                 }
@@ -49,7 +49,10 @@ impl Host {
                 Ok(())
             }
             Action::CreateVolume(volume) => self.create_volume(volume),
-            Action::RemoveVolume(resolved) => self.remove_volume(resolved),
+            Action::RemoveVolume(resolved) => {
+                self.remove_volume(resolved);
+                Ok(())
+            }
             Action::Create(desired) => self.create(desired),
             Action::Update(desired) => self.update(desired),
             Action::Start(desired) => self.start(desired, script),
@@ -142,9 +145,8 @@ impl Host {
         Ok(())
     }
 
-    pub(super) fn remove_volume(&mut self, resolved: &str) -> Result<()> {
+    pub(super) fn remove_volume(&mut self, resolved: &str) {
         self.observed.volumes.remove(resolved);
-        Ok(())
     }
 
     pub(super) fn create(&mut self, desired: &Desired) -> Result<()> {

@@ -178,7 +178,7 @@ impl Volumes for Fake {
     }
 
     async fn remove(&self, _: &StackName, resolved: &str) -> Result<()> {
-        self.call(|host, _| host.remove_volume(resolved))
+        self.perform(&Action::RemoveVolume(resolved.to_owned()))
     }
 }
 

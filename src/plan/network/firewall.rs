@@ -1,11 +1,11 @@
 //! The stack's firewall table: its networks and every published port.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::Networks;
 use crate::network::NetworkPlan;
-use crate::network::ruleset::{Published, RuleId, Ruleset, RulesetNetwork};
+use crate::network::ruleset::{Published, Ruleset, RulesetNetwork};
 use crate::plan::Forward;
 use crate::stack::{InstanceId, StackName};
 use crate::state::names;
@@ -42,12 +42,4 @@ fn of(network: &NetworkPlan) -> RulesetNetwork {
         subnet: network.subnet,
         internal: network.internal,
     }
-}
-
-/// The names of the table's rules.
-pub(crate) fn rule_ids(ruleset: &Ruleset) -> BTreeSet<RuleId> {
-    let of = |text: String| RuleId(names::hash(&[&text], 12));
-    let networks = ruleset.networks.iter().map(|it| of(format!("{it:?}")));
-    let published = ruleset.published.iter().map(|it| of(format!("{it:?}")));
-    networks.chain(published).collect()
 }

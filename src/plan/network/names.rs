@@ -33,7 +33,8 @@ pub(in crate::plan) fn zones(
         }
     }
     for other in given.observed.instances.values() {
-        if addresses.contains_key(&other.id) || leaving.contains(&other.id) || !other.is_alive() {
+        let stays = other.is_alive() || given.is_in_file(&other.id);
+        if addresses.contains_key(&other.id) || leaving.contains(&other.id) || !stays {
             continue;
         }
         for (network, address) in &other.addresses {

@@ -131,7 +131,7 @@ impl Layout<'_> {
         }
         for leftover in given.leftovers().filter(|it| !leaving.contains(&it.id)) {
             let resource = Resource::Instance(leftover.kind, leftover.id.clone());
-            if leftover.kind == Kind::Vm && !leftover.is_alive() {
+            if leftover.is_only_a_disk() {
                 let reason = format!(
                     "not in the file; its disk stays until `windlass volume rm {}`",
                     leftover.id

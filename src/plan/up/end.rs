@@ -53,7 +53,7 @@ impl Layout<'_> {
         let surplus = self.courses.contains_key(&leftover.id.workload);
         let orphan = !given.stack.workloads.contains_key(&leftover.id.workload);
         let asked = given.options.remove_orphans && given.options.only.is_none();
-        let only_a_disk = leftover.kind == Kind::Vm && !leftover.is_alive();
+        let only_a_disk = leftover.is_only_a_disk() && leftover.forwarded.is_empty();
         (surplus || (orphan && asked)) && !only_a_disk
     }
 }
@@ -65,7 +65,7 @@ fn of_leaving(leftover: &ObservedInstance) -> Ending<'_> {
         close_ports: !leftover.forwarded.is_empty(),
         thaw: matches!(leftover.state, State::Paused { .. }),
         stop: leftover.is_alive(),
-        remove: Some(false),
+        remove: (!leftover.is_only_a_disk()).then_some(false),
         set_aside: false,
         not_before: None,
     }

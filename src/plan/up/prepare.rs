@@ -8,7 +8,7 @@ use super::end::Leaving;
 use super::{Layout, Marks};
 use crate::network::NetworkPlan;
 use crate::network::ruleset::Ruleset;
-use crate::plan::network::{Fate, Rules, rule_ids, ruleset, zones};
+use crate::plan::network::{Fate, Rules, ruleset, zones};
 use crate::plan::steps::Steps;
 use crate::plan::volume;
 use crate::plan::{Action, Cause, Change, Forward, Loss, Resource, Verb};
@@ -133,13 +133,12 @@ impl Layout<'_> {
         let dropped = |it: &crate::observed::ObservedNetwork| it.docker_accepts == Some(false);
         let docker_drops = given.observed.networks.values().any(dropped);
         let there = given.observed.firewall.as_ref();
-        if there == Some(&rule_ids(&table)) && !docker_drops {
+        if there == Some(&table.rule_ids()) && !docker_drops {
             return;
         }
         repairs.firewall_applied = true;
         repairs.firewall = self.firewall_drift(&table, docker_drops);
-        let mut after: Vec<usize> = marks.networks.values().flatten().copied().collect();
-        after.extend(marks.ended.values());
+        let after: Vec<usize> = marks.networks.values().flatten().copied().collect();
         let index = steps.add(Resource::Firewall, Action::ApplyFirewall(table), after);
         marks.firewall = Some(index);
     }
@@ -198,7 +197,7 @@ impl Layout<'_> {
                 .collect(),
         };
         let there = self.chosen.given.observed.firewall.clone().unwrap_or_default();
-        let missing = rule_ids(&before).difference(&there).count();
+        let missing = before.rule_ids().difference(&there).count();
         match missing {
             0 => None,
             1 => Some(Cause::Seen("a rule of it is missing".into())),

@@ -25,7 +25,8 @@ impl Layout<'_> {
             }
         }
         for course in self.courses.values().flatten() {
-            if let Some(condition) = self.wait_at_the_end(course) {
+            let waited_for = awaits.contains_key(&(course.id.clone(), Condition::ServiceHealthy));
+            if let Some(condition) = self.wait_at_the_end(course).filter(|_| !waited_for) {
                 self.wait(course, condition, steps, marks, &mut awaits);
             }
         }

@@ -48,7 +48,9 @@ impl Canonical<'_> {
             set(node, Node::sequence(node.span, items));
         }
         if let Value::Sequence(items) = &mut node.value {
-            items.iter_mut().for_each(|item| self.document_path(item));
+            for item in items {
+                self.document_path(item);
+            }
         }
     }
 

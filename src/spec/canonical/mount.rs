@@ -117,6 +117,12 @@ impl Canonical<'_> {
         {
             set_text(&mut size.value, bytes.to_string());
         }
+        // Zero is no limit, as if it were not written.
+        if let Some(tmpfs) = entries.get_mut("tmpfs").and_then(|tmpfs| tmpfs.value.as_mapping_mut())
+            && tmpfs.get("size").and_then(|size| size.value.as_text()) == Some("0")
+        {
+            tmpfs.shift_remove("size");
+        }
     }
 
     /// `VOLUME:TARGET[:ro]` of a VM's own block devices.
@@ -126,9 +132,8 @@ impl Canonical<'_> {
             let Some(text) = item.as_text().map(str::to_owned) else { return true };
             let parts: Vec<&str> = text.split(':').collect();
             let (source, target, read_only) = match parts[..] {
-                [source, target] => (source, target, false),
+                [source, target] | [source, target, "rw"] => (source, target, false),
                 [source, target, "ro"] => (source, target, true),
-                [source, target, "rw"] => (source, target, false),
                 _ => ("", "", false),
             };
             if source.is_empty() || !target.starts_with('/') {

@@ -4,7 +4,6 @@
 use super::{Canonical, pairs, set, set_text};
 use crate::diagnostic::Diagnostic;
 use crate::spec::{measure, path, shell};
-use crate::stack::health::format_duration;
 use crate::yaml::{Entry, Mapping, Node, Value};
 
 /// Which table a workload is of.
@@ -44,12 +43,12 @@ impl Canonical<'_> {
             "ports" => self.ports(node),
             "volumes" | "mounts" => self.mounts(node),
             "disks" => self.disks(node),
-            "networks" => names_to_mapping(node, Node::null),
+            "networks" | "models" => names_to_mapping(node, Node::null),
             "depends_on" => depends_on(node),
             "env_file" => self.env_file(node),
             "secrets" | "configs" => files(node),
             "build" => self.build(node),
-            "healthcheck" => self.healthcheck(node),
+            "healthcheck" => Self::healthcheck(node),
             "tmpfs" | "dns" | "dns_search" | "label_file" => to_list(node),
             "mem_limit" | "mem_reservation" | "shm_size" | "memswap_limit" | "memory" | "disk" => {
                 size(node);
@@ -148,7 +147,7 @@ impl Canonical<'_> {
         }
     }
 
-    fn healthcheck(&mut self, node: &mut Node) {
+    fn healthcheck(node: &mut Node) {
         let Some(entries) = node.as_mapping_mut() else { return };
         for (name, entry) in entries {
             match name.as_str() {
@@ -249,7 +248,7 @@ fn size(node: &mut Node) {
 
 fn time(node: &mut Node) {
     if let Some(duration) = node.as_text().and_then(measure::duration) {
-        set_text(node, format_duration(duration));
+        set_text(node, measure::as_compose_writes(duration));
     }
 }
 
@@ -295,6 +294,12 @@ fn files(node: &mut Node) {
         }
         if let Some(entries) = item.as_mapping_mut() {
             entries.values_mut().for_each(|entry| text(&mut entry.value));
+            if let Some(mode) = entries.get_mut("mode").map(|entry| &mut entry.value)
+                && let Some(digits) = mode.as_text().and_then(|text| text.strip_prefix("0o"))
+            {
+                let octal = format!("0{digits}");
+                set_text(mode, octal);
+            }
         }
     }
 }

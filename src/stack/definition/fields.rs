@@ -131,7 +131,7 @@ fn of_cloud_init(cloud_init: &CloudInit, fields: &mut Fields) {
         }
         for document in documents {
             fields
-                .entry(format!("cloud_init.{key}.{}", document.origin))
+                .entry(format!("cloud_init.{key} ({})", document.origin))
                 .and_modify(|before| *before = format!("{before}, {}", digest(&document.body)))
                 .or_insert_with(|| digest(&document.body));
         }

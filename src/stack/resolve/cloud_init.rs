@@ -112,7 +112,7 @@ impl Resolver<'_> {
         if is_cloud_config(&body) || purpose == Purpose::Network {
             let mut found = Diagnostics::new();
             yaml::parse(file, &body, &mut found);
-            self.found.extend(as_cloud_init_sees_it(found));
+            self.found.extend(as_cloud_init_sees_it(&found));
         }
         Some(Document { origin: shown, body })
     }
@@ -123,7 +123,7 @@ impl Resolver<'_> {
         if is_cloud_config(body) || purpose == Purpose::Network {
             let mut found = Diagnostics::new();
             yaml::parse(place.file, body, &mut found);
-            for diagnostic in as_cloud_init_sees_it(found).iter() {
+            for diagnostic in as_cloud_init_sees_it(&found).iter() {
                 let line = diagnostic.labels.first().map_or(1, |label| label.span.line);
                 let title = format!("{}, in line {line} of this", diagnostic.title);
                 self.found
@@ -163,7 +163,7 @@ fn is_cloud_config(body: &str) -> bool {
 }
 
 /// cloud-init takes the last of two equal keys; losing the first is worth a warning only.
-fn as_cloud_init_sees_it(found: Diagnostics) -> Diagnostics {
+fn as_cloud_init_sees_it(found: &Diagnostics) -> Diagnostics {
     found
         .iter()
         .cloned()

@@ -129,7 +129,11 @@ impl Resolver<'_> {
         target: &str,
         volumes: &mut BTreeMap<String, Volume>,
     ) -> String {
-        let name = format!("{workload}{}", target.trim_end_matches('/').replace('/', "-"));
+        let mut name = format!("{workload}{}", target.trim_end_matches('/').replace('/', "-"));
+        // Never somebody else's data: a declared volume may have this very name.
+        while self.section("volumes").is_some_and(|declared| declared.contains_key(&name)) {
+            name.push_str("-unnamed");
+        }
         volumes.entry(name.clone()).or_insert_with(|| Volume {
             resolved: format!("{}_{name}", self.spec.name),
             name: name.clone(),

@@ -24,6 +24,14 @@ impl Resolver<'_> {
         volumes: &BTreeMap<String, Volume>,
     ) -> Vm {
         let node = written.node;
+        if let Some(deploy) = node.get("deploy").filter(|deploy| deploy.get("resources").is_some())
+        {
+            self.found.push(
+                Diagnostic::warning("`deploy.resources` of a VM is ignored")
+                    .at(deploy.key_span("resources"))
+                    .help("write `cpus` and `memory` of the VM itself"),
+            );
+        }
         let memory = bytes(node, "memory").unwrap_or(DEFAULT_MEMORY);
         if memory < LEAST_MEMORY {
             self.found.push(

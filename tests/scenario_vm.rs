@@ -1,0 +1,126 @@
+//! One long story with a virtual machine in it, because each boot costs the
+//! better part of a minute where there is no KVM: both kinds on one network,
+//! what a change to the file costs, what happens when something is killed, and
+//! that no data is lost over `down` and `up`.
+
+#[path = "support/oci.rs"]
+mod oci;
+#[path = "support/scenario.rs"]
+mod scenario;
+
+use scenario::Scenario;
+
+const FILE: &str = "
+vms:
+  db:
+    image: debian:12
+    cpus: 2
+    memory: 768MiB
+    cloud_init: ./db.yaml
+    mounts: ['./shared:/srv/shared']
+    disks: ['data:/var/lib/data']
+    healthcheck: { test: [CMD, test, -e, /var/lib/data/made-by-the-user], interval: 1s }
+services:
+  client:
+    image: ./image
+    depends_on: { db: { condition: service_healthy } }
+volumes:
+  data: { driver: disk, driver_opts: { size: 1GiB } }
+";
+
+/// User-data that would break a readiness that relied on keys of its own.
+const USER_DATA: &str = "#cloud-config
+users:
+  - name: ann
+    ssh_authorized_keys: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMnTqSB9QeV0pZFJ6zIkx0d1g4yHkUpk4x4bnzwq1gS1 ann]
+runcmd:
+  - [ sh, -c, 'echo $HOME > /var/lib/data/made-by-the-user' ]
+  - [ sh, -c, 'cat /srv/shared/greeting > /var/lib/data/greeting' ]
+";
+
+#[test]
+fn a_vm_and_containers_live_on_one_network_and_nothing_is_lost() {
+    let Some(stack) = Scenario::vms("both-kinds", FILE) else { return };
+    stack.write("db.yaml", USER_DATA);
+    stack.write("shared/greeting", "hello from the host\n");
+
+    stack.ok(&["up", "-d"]);
+    let (db, client) = (stack.pid("db"), stack.pid("client"));
+    reach_each_other_by_name(&stack);
+    assert_eq!(in_db(&stack, "cat /var/lib/data/greeting"), "hello from the host\n");
+    assert_eq!(in_db(&stack, "id -u"), "0\n", "exec runs as root");
+    assert_ne!(in_db(&stack, "cat /var/lib/data/made-by-the-user"), "\n", "$HOME is the guest's");
+
+    a_second_up_leaves_it_alone(&stack, db, client);
+    a_service_added_later_is_known_to_the_vm(&stack, db);
+    changes_say_what_they_cost(&stack);
+    a_shim_that_dies_takes_no_vm_with_it(&stack, db);
+    a_vm_that_was_killed_comes_back_with_its_data(&stack);
+
+    stack.ok(&["down"]);
+    assert!(stack.leftovers().is_empty(), "{:#?}", stack.leftovers());
+    stack.ok(&["up", "-d"]);
+    assert_eq!(in_db(&stack, "cat /var/lib/data/mine"), "kept\n");
+    assert_eq!(in_db(&stack, "cat /root/mine"), "kept\n", "the root disk is data too");
+    stack.finish();
+}
+
+/// Runs a shell line in the VM.
+fn in_db(stack: &Scenario, line: &str) -> String {
+    stack.ok(&["exec", "-T", "db", "sh", "-c", line]).stdout
+}
+
+fn reach_each_other_by_name(stack: &Scenario) {
+    stack.ok(&["exec", "-T", "client", "ping", "-c", "1", "-W", "5", "db"]);
+    assert!(in_db(stack, "getent hosts client").contains("client"));
+}
+
+fn a_second_up_leaves_it_alone(stack: &Scenario, db: i32, client: i32) {
+    let second = stack.ok(&["up", "-d"]);
+    assert!(second.stderr.contains("nothing to do"), "{}", second.stderr);
+    assert_eq!((db, client), (stack.pid("db"), stack.pid("client")));
+}
+
+fn a_service_added_later_is_known_to_the_vm(stack: &Scenario, db: i32) {
+    let later = FILE.replace("volumes:\n  data", "  late: { image: ./image }\nvolumes:\n  data");
+    stack.write("windlass.yaml", &later);
+    stack.ok(&["up", "-d"]);
+    assert_eq!(db, stack.pid("db"));
+    assert!(in_db(stack, "getent hosts late").contains("late"));
+}
+
+fn changes_say_what_they_cost(stack: &Scenario) {
+    stack.write("windlass.yaml", &FILE.replace("768MiB", "832MiB"));
+    let plan = stack.ok(&["plan"]).stdout;
+    let line = plan.lines().find(|line| line.contains("vm db")).expect("the VM is in the plan");
+    assert!(line.contains("restart") && line.contains("memory: 768MiB → 832MiB"), "{plan}");
+    assert!(plan.contains("no data lost"), "{plan}");
+
+    stack.write("windlass.yaml", &FILE.replace("debian:12", "debian:13"));
+    let refused = stack.run(&["up", "-d", "--yes"]);
+    assert_eq!(refused.code, 5, "{}", refused.stderr);
+    assert!(refused.stderr.contains("--replace-disk db"), "{}", refused.stderr);
+    stack.write("windlass.yaml", FILE);
+    stack.ok(&["up", "-d", "--remove-orphans"]);
+}
+
+fn a_shim_that_dies_takes_no_vm_with_it(stack: &Scenario, db: i32) {
+    let shim = stack.shim_of(db);
+    stack.kill_and_wait(shim);
+    assert_eq!(db, stack.pid("db"));
+    stack.ok(&["up", "-d"]);
+    assert_eq!(db, stack.pid("db"), "it is adopted, never restarted for it");
+    assert_eq!(stack.run(&["plan", "--exit-code"]).code, 0);
+}
+
+fn a_vm_that_was_killed_comes_back_with_its_data(stack: &Scenario) {
+    in_db(stack, "echo kept > /var/lib/data/mine && echo kept > /root/mine && sync");
+    let client = stack.pid("client");
+    stack.kill_part("virtiofsd");
+    let plan = stack.ok(&["plan"]).stdout;
+    assert!(plan.contains("virtiofsd"), "{plan}");
+    stack.kill_and_wait(stack.pid("db"));
+    stack.ok(&["up", "-d", "--wait"]);
+    assert_eq!(in_db(stack, "cat /var/lib/data/mine"), "kept\n");
+    assert_eq!(client, stack.pid("client"), "the container was left alone");
+}

@@ -1,0 +1,350 @@
+//! One stack in a home of its own, driven through the real program. Dropping it
+//! takes everything down and checks that nothing of it is left on the host.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use windlass::engine::Workloads;
+use windlass::world::World;
+
+/// A project directory, a `WINDLASS_HOME`, and the program.
+pub struct Scenario {
+    root: tempfile::TempDir,
+    name: String,
+    clean: bool,
+}
+
+/// What a command came to.
+#[derive(Debug)]
+pub struct Ran {
+    /// Exit code.
+    pub code: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Scenario {
+    /// A project called `name` (made unique) with this stack file, and an image
+    /// `./image` beside it that has busybox.
+    pub fn new(name: &str, stack_file: &str) -> Self {
+        let root = tempfile::Builder::new().prefix("wl-").tempdir().expect("a directory");
+        let name = format!("{name}-{}", std::process::id());
+        let scenario = Self { root, name, clean: false };
+        fs::create_dir_all(scenario.project()).expect("a project directory");
+        crate::oci::write_layout(&scenario.project().join("image"), &["sleep", "1000000"])
+            .expect("an image");
+        scenario.write("windlass.yaml", stack_file);
+        scenario
+    }
+
+    /// The same, or `None` (said on standard error) where containers cannot run here.
+    pub fn containers(name: &str, stack_file: &str) -> Option<Self> {
+        engine("embedded").then(|| Self::new(name, stack_file))
+    }
+
+    /// The same where the stack has VMs too. Bases that were built once are shared.
+    pub fn vms(name: &str, stack_file: &str) -> Option<Self> {
+        let able = engine("qemu") && engine("embedded");
+        able.then(|| Self::new(name, stack_file))
+    }
+
+    /// The process that minds another one.
+    pub fn shim_of(&self, pid: i32) -> i32 {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+        parent.and_then(|pid| pid.trim().parse().ok()).expect("a parent")
+    }
+
+    /// The project's directory.
+    pub fn project(&self) -> PathBuf {
+        self.root.path().join("project")
+    }
+
+    /// The state directory.
+    pub fn home(&self) -> PathBuf {
+        self.root.path().join("home")
+    }
+
+    /// The stack's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Writes a file of the project.
+    pub fn write(&self, path: &str, text: &str) {
+        let path = self.project().join(path);
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory).expect("its directory");
+        }
+        fs::write(path, text).expect("written");
+    }
+
+    /// The program, told where its state is; not started yet.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        self.command_in(&self.project(), arguments)
+    }
+
+    /// The same from another directory.
+    pub fn command_in(&self, directory: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
+        command
+            .current_dir(directory)
+            .env("WINDLASS_HOME", self.home())
+            .env("WINDLASS_CACHE", cache())
+            .env("COMPOSE_PROJECT_NAME", &self.name)
+            .args(arguments);
+        command
+    }
+
+    /// Runs the program to its end.
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        Ran::of(self.command(arguments).output().expect("the program runs"))
+    }
+
+    /// Runs it from another directory.
+    pub fn run_in(&self, directory: &Path, arguments: &[&str]) -> Ran {
+        Ran::of(self.command_in(directory, arguments).output().expect("the program runs"))
+    }
+
+    /// Runs it and insists on success.
+    pub fn ok(&self, arguments: &[&str]) -> Ran {
+        let ran = self.run(arguments);
+        assert_eq!(ran.code, 0, "windlass {arguments:?}\n{}\n{}", ran.stdout, ran.stderr);
+        ran
+    }
+
+    /// `ps -a` as data.
+    pub fn ps(&self) -> Vec<Value> {
+        rows(&self.ok(&["ps", "-a", "--format", "json"]))
+    }
+
+    /// The process of an instance, on the host.
+    pub fn pid(&self, name: &str) -> i32 {
+        pid_in_rows(&self.ps(), name)
+    }
+
+    /// The same, asked from another directory.
+    pub fn pid_in(&self, directory: &Path, name: &str) -> i32 {
+        pid_in_rows(&rows(&self.run_in(directory, &["ps", "-a", "--format", "json"])), name)
+    }
+
+    /// A second checkout of the same project.
+    pub fn copy_of_the_project(&self) -> PathBuf {
+        let copy = self.root.path().join("checkout");
+        let status = Command::new("cp").arg("-a").args([&self.project(), &copy]).status();
+        assert!(status.expect("cp runs").success());
+        copy
+    }
+
+    /// Kills a process and returns when it is gone.
+    pub fn kill_and_wait(&self, pid: i32) {
+        let pid = rustix::process::Pid::from_raw(pid).expect("a process");
+        let fd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
+            .expect("it runs");
+        rustix::process::pidfd_send_signal(&fd, rustix::process::Signal::KILL).expect("killed");
+        let mut ended = [rustix::event::PollFd::new(&fd, rustix::event::PollFlags::IN)];
+        rustix::event::poll(&mut ended, None).expect("it ends");
+    }
+
+    /// Kills every process of this home that is `windlass internal PART`.
+    pub fn kill_part(&self, part: &str) {
+        let home = self.home().to_string_lossy().into_owned();
+        let of_part: Vec<String> = processes_naming(&home)
+            .into_iter()
+            .filter(|line| line.contains(&format!("internal {part} ")))
+            .collect();
+        assert!(!of_part.is_empty(), "no {part} among {:#?}", processes_naming(&home));
+        for line in of_part {
+            let pid = line.split(' ').next().and_then(|pid| pid.parse().ok());
+            self.kill_and_wait(pid.expect("a number"));
+        }
+    }
+
+    /// Deletes the stack's firewall table, as an admin might.
+    pub fn delete_firewall_table(&self) {
+        let table = format!("windlass_{}", self.stack_id());
+        run("nft", &["delete", "table", "inet", &table]);
+    }
+
+    /// Deletes the stack's bridges, as an admin might.
+    pub fn delete_bridges(&self) {
+        let links = run("ip", &["-j", "-d", "link", "show", "type", "bridge"]);
+        let links: Value = serde_json::from_str(&links).expect("JSON");
+        let label = format!(":{}:", self.name);
+        let ours =
+            links.as_array().into_iter().flatten().filter(|link| {
+                link["ifalias"].as_str().is_some_and(|alias| alias.contains(&label))
+            });
+        let mut count = 0;
+        for link in ours {
+            run("ip", &["link", "delete", link["ifname"].as_str().expect("a name")]);
+            count += 1;
+        }
+        assert!(count > 0, "no bridge of {} in {links:#}", self.name);
+    }
+
+    /// The memory limit that the kernel has for an instance, in bytes.
+    pub fn memory_limit(&self, name: &str) -> u64 {
+        let text = fs::read_to_string(self.memory_limit_file(name)).expect("a limit");
+        text.trim().parse().expect("a number")
+    }
+
+    /// Changes the limit behind Windlass' back.
+    pub fn set_memory_limit(&self, name: &str, bytes: u64) {
+        fs::write(self.memory_limit_file(name), bytes.to_string()).expect("changed");
+    }
+
+    fn memory_limit_file(&self, name: &str) -> PathBuf {
+        let below = format!("windlass.slice/{}/{name}-1", self.stack_id());
+        [
+            Path::new("/sys/fs/cgroup/memory").join(&below).join("memory.limit_in_bytes"),
+            Path::new("/sys/fs/cgroup").join(&below).join("memory.max"),
+        ]
+        .into_iter()
+        .find(|path| path.exists())
+        .expect("a memory cgroup")
+    }
+
+    fn stack_id(&self) -> String {
+        let directories = windlass::state::Directories::new(Some(&self.home()), None);
+        let stack = windlass::stack::StackName::new(&self.name).expect("a valid name");
+        windlass::state::names::stack_id(&directories.home_id(), &stack)
+    }
+
+    /// Takes it down with everything, and checks that nothing is left.
+    pub fn finish(mut self) {
+        self.ok(&["down", "-v", "--remove-orphans"]);
+        self.clean = true;
+        let left = self.leftovers();
+        assert!(left.is_empty(), "left behind: {left:#?}");
+    }
+
+    /// What of this scenario is still on the host: processes, interfaces,
+    /// mounts, cgroups, tables.
+    pub fn leftovers(&self) -> Vec<String> {
+        let home = self.home().to_string_lossy().into_owned();
+        let mut left = processes_naming(&home);
+        left.extend(lines_of("/proc/self/mounts", &home));
+        let label = format!(":{}:", self.name);
+        left.extend(
+            run("ip", &["-d", "link"])
+                .lines()
+                .filter(|line| line.contains(&label))
+                .map(str::to_owned),
+        );
+        left.extend(self.cgroups_and_tables());
+        left
+    }
+
+    fn cgroups_and_tables(&self) -> Vec<String> {
+        let id = self.stack_id();
+        let tables = run("nft", &["list", "tables"]);
+        let mut left: Vec<String> =
+            tables.lines().filter(|line| line.contains(&id)).map(str::to_owned).collect();
+        let hierarchies = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
+        let roots = hierarchies.map(|entry| entry.path()).chain([PathBuf::from("/sys/fs/cgroup")]);
+        left.extend(
+            roots
+                .map(|root| root.join("windlass.slice").join(&id))
+                .filter(|path| path.exists())
+                .map(|path| path.display().to_string()),
+        );
+        left
+    }
+}
+
+impl Drop for Scenario {
+    fn drop(&mut self) {
+        if !self.clean {
+            let down = self.command(&["down", "-v", "--remove-orphans", "-t", "0"]).output();
+            if let Ok(down) = down {
+                eprintln!("down of {}: {}", self.name, String::from_utf8_lossy(&down.stderr));
+            }
+        }
+    }
+}
+
+impl Ran {
+    fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+/// Runs a program of the host, insists on success, gives its output.
+fn run(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().expect("it runs");
+    assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn rows(ran: &Ran) -> Vec<Value> {
+    ran.stdout.lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect()
+}
+
+fn pid_in_rows(rows: &[Value], name: &str) -> i32 {
+    let row = rows.iter().find(|row| row["Name"] == name);
+    let pid = row.and_then(|row| row["Pid"].as_i64());
+    let pid = pid.and_then(|pid| i32::try_from(pid).ok());
+    pid.unwrap_or_else(|| panic!("{name} does not run: {rows:#?}"))
+}
+
+fn lines_of(path: &str, needle: &str) -> Vec<String> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.lines().filter(|line| line.contains(needle)).map(str::to_owned).collect()
+}
+
+fn processes_naming(needle: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Ok(line) = fs::read(entry.path().join("cmdline")) else { continue };
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        if line.contains(needle) && entry.file_name() != *std::process::id().to_string() {
+            found.push(format!("{} {line}", entry.file_name().to_string_lossy()));
+        }
+    }
+    found
+}
+
+/// Whether an engine works here. Where it does not, the test is skipped and
+/// says so, unless `REQUIRE_ENGINES` names it: then that is the failure.
+fn engine(name: &str) -> bool {
+    let directories = windlass::state::Directories::new(None, None);
+    let world = World::host(&directories).expect("the engines can be put together");
+    let engine: &dyn Workloads = if name == "qemu" { &*world.vms } else { &*world.containers };
+    let reason = match engine.unavailable() {
+        Some(reason) => reason,
+        None if !rustix::process::geteuid().is_root() => "it needs root".to_owned(),
+        None if crate::oci::busybox().is_none() => "busybox-static is not installed".to_owned(),
+        None => return true,
+    };
+    let required = std::env::var("REQUIRE_ENGINES").unwrap_or_default();
+    assert!(!required.split(',').any(|one| one == name), "`{name}` is required: {reason}");
+    eprintln!("skipped: the `{name}` engine cannot be used: {reason}");
+    false
+}
+
+/// Where downloads and bootstrapped bases are kept between runs.
+fn cache() -> PathBuf {
+    let given = std::env::var_os("WINDLASS_TEST_CACHE");
+    given.map_or_else(|| "/var/cache/windlass-test".into(), PathBuf::from)
+}
+
+/// What an HTTP server on loopback answers.
+pub fn http_get(port: u64, path: &str) -> String {
+    use std::io::{Read, Write};
+    let port = u16::try_from(port).expect("a port");
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).expect("connected");
+    write!(stream, "GET {path} HTTP/1.0\r\n\r\n").expect("asked");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("answered");
+    let (_, body) = answer.split_once("\r\n\r\n").expect("a header and a body");
+    body.to_owned()
+}
