@@ -77,8 +77,11 @@ impl GuestError {
     /// What callers act on.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Unreachable { .. } | Self::Silent { .. } | Self::Broken => ErrorKind::Unavailable,
-            Self::NoHostKeys | Self::NoAddress => ErrorKind::Unavailable,
+            Self::Unreachable { .. }
+            | Self::Silent { .. }
+            | Self::Broken
+            | Self::NoHostKeys
+            | Self::NoAddress => ErrorKind::Unavailable,
             Self::WrongHostKey { .. } | Self::Denied { .. } => ErrorKind::Refused,
             Self::Refused => ErrorKind::Failed,
             Self::Io { .. } | Self::Key(_) | Self::Terminal(_) | Self::Ssh(_) => ErrorKind::System,

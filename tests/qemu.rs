@@ -1,6 +1,7 @@
 //! The qemu engine on a real QEMU and a real Debian with a real cloud-init.
 //! Booting takes most of a minute where it is emulated, so one guest answers
 //! many questions.
+#![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 #[path = "qemu/home.rs"]
 mod home;
@@ -25,8 +26,11 @@ disable_root: true
 runcmd: [ 'cat /run/secrets/word /srv/dir/hello /srv/one > /root/first' ]
 ";
 const SECOND: &str = "#cloud-config
-runcmd: [ 'echo é $HOME > /root/second' ]
+runcmd: [ 'echo é $((6*7)) > /root/second' ]
 ";
+
+/// A directory that the image has something in; a disk volume goes there.
+const FILLED: &str = "/usr/share/doc/cloud-init";
 
 fn vm(desired: &mut Desired) -> &mut Vm {
     match &mut desired.workload.role {
@@ -68,11 +72,10 @@ fn furnish(home: &Home, desired: &mut Desired) {
     assert!(made.expect("qemu-img").success());
     desired.volumes = [("data".to_owned(), "t_data".to_owned())].into();
     vm(desired).disks =
-        vec![Disk { volume: "data".to_owned(), target: "/etc/ssh".to_owned(), read_only: false }];
-    vm(desired).disks[0].target = "/usr/share/doc/cloud-init".to_owned();
+        vec![Disk { volume: "data".to_owned(), target: FILLED.to_owned(), read_only: false }];
 }
 
-async fn kill(pid: i32) {
+fn kill(pid: i32) {
     let pid = rustix::process::Pid::from_raw(pid).expect("a process");
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("kill");
 }
@@ -91,9 +94,7 @@ async fn a_guest_from_its_making_to_its_end() {
     home.engine.create(&desired).await.expect("create again");
     assert_eq!(home.observed(&id).await.state, State::Created);
 
-    let before = std::time::Instant::now();
     home.engine.start(&desired).await.expect("start");
-    eprintln!("QEMU answered after {:?}", before.elapsed());
     let seen = home.observed(&id).await;
     assert!(matches!(seen.state, State::Running { .. }), "{seen:?}");
     assert_eq!(seen.ready, Readiness::Waiting);
@@ -104,7 +105,6 @@ async fn a_guest_from_its_making_to_its_end() {
     home.engine.ready(&home.stack, &id, &events).await.unwrap_or_else(|error| {
         panic!("{}", Home::chain(&error));
     });
-    eprintln!("ready after {:?}", before.elapsed());
     let seen = home.observed(&id).await;
     assert_eq!(seen.ready, Readiness::Ready);
     assert!(seen.ever_ready);
@@ -118,7 +118,7 @@ async fn a_guest_from_its_making_to_its_end() {
 
 async fn what_is_inside(home: &Home, id: &InstanceId) {
     let said = home.say(id, "cat /root/first /root/second; id -un").await;
-    assert_eq!(said.output, "swordfish\nhello\none\né /root\nroot\n");
+    assert_eq!(said.output, "swordfish\nhello\none\né 42\nroot\n");
     let said = home.say(id, "stat -c %a /run/secrets/word; hostname; exit 7").await;
     assert_eq!((said.output.as_str(), said.code), ("400\ndb\n", 7));
     let said = home.say(id, "echo \"$GREETING\"; getent hosts elsewhere").await;
@@ -129,12 +129,7 @@ async fn what_is_inside(home: &Home, id: &InstanceId) {
     assert!(said.output.contains("Read-only file system"), "{}", said.output);
     assert_eq!(std::fs::read_to_string(home.path("one")).expect("one"), "one\nmore\n");
     assert_eq!(std::fs::read_to_string(home.path("dir/new")).expect("new"), "x\n");
-    let said = home
-        .say(
-            id,
-            "findmnt -no SOURCE,FSTYPE /usr/share/doc/cloud-init; ls /usr/share/doc/cloud-init",
-        )
-        .await;
+    let said = home.say(id, &format!("findmnt -no FSTYPE {FILLED}; ls {FILLED}")).await;
     assert!(said.output.contains("ext4") && said.output.contains("copyright"), "{}", said.output);
     let said = home.say(id, "getent passwd debian; ls /run/windlass/seed; grep -r swordfish /var/lib/cloud /var/log").await;
     assert_eq!(said.output, "");
@@ -145,8 +140,8 @@ async fn what_happens_to_its_processes(home: &Home, id: &InstanceId) {
     let status =
         |directory: &std::path::Path| windlass::shim::look(directory).expect("alive").status;
     let before = status(&run);
-    kill(before.shim_pid).await;
-    kill(status(&run.join("fs1")).shim_pid).await;
+    kill(before.shim_pid);
+    kill(status(&run.join("fs1")).shim_pid);
     let exit = home.directories.instance(&home.stack, id).join("none");
     let ended =
         tokio::time::timeout(Duration::from_millis(200), windlass::shim::ended(&run, &exit));
@@ -161,7 +156,7 @@ async fn what_happens_to_its_processes(home: &Home, id: &InstanceId) {
 
     let share = run.join("fs2");
     let dead = status(&share);
-    kill(dead.pid).await;
+    kill(dead.pid);
     windlass::shim::ended(&share, &share.join("exit.json")).await.expect("its end");
     let State::Degraded { reason, .. } = home.observed(id).await.state else {
         panic!("a VM without its virtiofsd is degraded");
@@ -175,13 +170,15 @@ async fn its_second_run(home: &Home, mut desired: Desired) {
     let id = desired.id.clone();
     home.engine.stop(&home.stack, &id, None, false).await.expect("stop");
     let seen = home.observed(&id).await;
-    assert!(matches!(&seen.state, State::Exited(exit) if exit.code == Some(0)), "{seen:?}");
+    // It was adopted: nobody is its parent any more, so nobody hears its exit code.
+    assert!(matches!(&seen.state, State::Exited(exit) if exit.code.is_none()), "{seen:?}");
     assert!(!home.directories.instance_run(&home.stack, &id).join("fs0/status.json").exists());
 
     desired.addresses[0].ipv4 = home.host(3);
     desired.rerun_cloud_init = true;
-    vm(&mut desired).cloud_init.as_mut().expect("cloud-init").user_data[1].body =
-        "#cloud-config\nruncmd: [ 'echo the cause is here; false' ]\n".to_owned();
+    let documents = &mut vm(&mut desired).cloud_init.as_mut().expect("cloud-init").user_data;
+    "#cloud-config\nruncmd: [ 'echo the cause is here; false' ]\n"
+        .clone_into(&mut documents[1].body);
     home.engine.update(&desired).await.expect("update");
     home.engine.start(&desired).await.expect("start");
     let error = home.engine.ready(&home.stack, &id, &events).await.expect_err("runcmd fails");
@@ -193,7 +190,7 @@ async fn its_second_run(home: &Home, mut desired: Desired) {
     let said = home.say(&id, "ip -4 -o address; cat /root/second").await;
     assert!(said.output.contains(&home.host(3).to_string()), "{}", said.output);
     assert!(!said.output.contains(&format!("{}/", home.host(2))), "{}", said.output);
-    assert!(said.output.ends_with("é /root\n"), "the disk is the same: {}", said.output);
+    assert!(said.output.ends_with("é 42\n"), "the disk is the same: {}", said.output);
 
     home.engine.kill(&home.stack, &id, 9).await.expect("kill");
     let seen = home.observed(&id).await;
@@ -202,4 +199,108 @@ async fn its_second_run(home: &Home, mut desired: Desired) {
     home.engine.remove(&home.stack, &id, true).await.expect("remove again");
     assert!(home.engine.observe(&home.stack).await.expect("observe").is_empty());
     assert!(home.directories.volume("t_data").join("disk.qcow2").exists());
+}
+
+/// A kernel whose first process is a shell never says that it is ready.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_never_becomes_ready_shows_its_console() {
+    if !available() {
+        return;
+    }
+    let home = Home::new("mute").await;
+    let (events, _listener) = Events::channel();
+    let mut desired = home.vm("db", &[]);
+    let id = desired.id.clone();
+    vm(&mut desired).memory = 256 << 20;
+    vm(&mut desired).cmdline = Some("init=/bin/sh".to_owned());
+    vm(&mut desired).ready_timeout = Some(Duration::from_secs(12));
+    home.engine.create(&desired).await.expect("create");
+    home.engine.start(&desired).await.expect("start");
+    let error = home.engine.ready(&home.stack, &id, &events).await.expect_err("silence");
+    assert_eq!(error.kind, ErrorKind::TimedOut);
+    let text = Home::chain(&error);
+    assert!(text.contains("within 12s") && text.lines().count() > 10, "{text}");
+    assert!(text.lines().count() <= 21, "twenty lines of the console at most: {text}");
+    assert!(!home.observed(&id).await.ever_ready);
+
+    // The same once more, and QEMU is killed while it is waited for.
+    home.engine.stop(&home.stack, &id, Some(Duration::ZERO), false).await.expect("stop");
+    vm(&mut desired).ready_timeout = None;
+    home.engine.start(&desired).await.expect("start");
+    let State::Running { pid } = home.observed(&id).await.state else { panic!("it runs") };
+    let waiting = home.engine.ready(&home.stack, &id, &events);
+    let killing = async { kill(pid) };
+    let (waited, ()) = tokio::join!(waiting, killing);
+    let error = waited.expect_err("it died");
+    assert_eq!(error.kind, ErrorKind::Failed);
+    assert!(Home::chain(&error).contains("the VM ended before it was ready"));
+    let seen = home.observed(&id).await;
+    assert!(matches!(&seen.state, State::Exited(exit) if exit.code == Some(137)), "{seen:?}");
+    assert!(!seen.held);
+}
+
+#[tokio::test]
+async fn a_disk_is_set_aside_and_made_anew() {
+    if !available() {
+        return;
+    }
+    let home = Home::new("aside").await;
+    let mut desired = home.vm("db", &[]);
+    let id = desired.id.clone();
+    vm(&mut desired).disk = Some(20 << 30);
+    home.engine.create(&desired).await.expect("create");
+    let old = std::fs::read(home.directories.instance(&home.stack, &id).join("disk.qcow2"));
+    home.engine.set_disk_aside(&home.stack, &id).await.expect("set aside");
+    home.engine.set_disk_aside(&home.stack, &id).await.expect("nothing is left to set aside");
+    assert_eq!(home.observed(&id).await.state, State::HalfMade);
+    let kept = home.directories.volume("aside_db.old-1").join("disk.qcow2");
+    assert!(std::fs::read(&kept).expect("the old disk") == old.expect("disk"));
+    home.engine.create(&desired).await.expect("create");
+    assert_eq!(home.observed(&id).await.state, State::Created);
+
+    vm(&mut desired).disk = Some(10 << 30);
+    let error = home.engine.update(&desired).await.expect_err("a disk does not shrink");
+    assert_eq!(error.kind, ErrorKind::Invalid);
+    assert!(error.help.expect("help").contains("--replace-disk db"));
+
+    home.engine.remove(&home.stack, &id, false).await.expect("remove");
+    assert_eq!(home.observed(&id).await.state, State::Created);
+    home.engine.remove(&home.stack, &id, true).await.expect("remove with its disk");
+    assert!(home.engine.observe(&home.stack).await.expect("observe").is_empty());
+    assert!(kept.exists());
+}
+
+#[tokio::test]
+async fn user_data_that_would_be_ignored_is_refused() {
+    if !available() {
+        return;
+    }
+    let home = Home::new("words").await;
+    let desired = home.vm("db", &["runcmd: [ ls ]\n"]);
+    let error = home.engine.create(&desired).await.expect_err("no header");
+    assert_eq!(error.kind, ErrorKind::Invalid);
+    assert!(Home::chain(&error).contains("`0.yaml` begins with `runcmd: [ ls ]`"));
+    assert!(home.engine.observe(&home.stack).await.expect("observe").is_empty());
+}
+
+/// Runs itself once more where there is no program at all.
+#[test]
+fn without_qemu_it_says_how_to_get_it() {
+    const NOWHERE: &str = "/nonexistent";
+    if std::env::var("PATH").is_ok_and(|path| path == NOWHERE) {
+        let home = tempfile::tempdir().expect("home");
+        let directories = windlass::state::Directories::new(Some(home.path()), None);
+        let engine = home::engine(&directories);
+        let reason = engine.unavailable().expect("unavailable");
+        assert!(reason.contains("apt-get install qemu-system-x86"), "{reason}");
+        return;
+    }
+    let own = std::env::current_exe().expect("this test");
+    let again = Command::new(own)
+        .args(["--exact", "without_qemu_it_says_how_to_get_it"])
+        .env("PATH", NOWHERE)
+        .output()
+        .expect("run");
+    let said = String::from_utf8_lossy(&again.stdout);
+    assert!(again.status.success() && said.contains("1 passed"), "{said}");
 }

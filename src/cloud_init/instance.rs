@@ -124,15 +124,17 @@ fn tmpfs_line(tmpfs: &GuestTmpfs) -> String {
 
 /// `/run/windlass/environment`: for a shell to source.
 pub(super) fn environment(variables: &BTreeMap<String, String>) -> String {
-    variables.iter().map(|(name, value)| format!("{name}={}\n", quote(value))).collect()
+    let lines = variables.iter().map(|(name, value)| format!("{name}={}", quote(value)));
+    text_of(lines)
 }
 
 /// More lines for the guest's hosts file.
 pub(super) fn hosts(desired: &Desired) -> String {
-    desired
-        .workload
-        .extra_hosts
-        .iter()
-        .map(|(name, address)| format!("{address} {name}\n"))
-        .collect()
+    let hosts = desired.workload.extra_hosts.iter();
+    text_of(hosts.map(|(name, address)| format!("{address} {name}")))
+}
+
+/// Each line with its end; nothing of no lines.
+fn text_of(lines: impl Iterator<Item = String>) -> String {
+    lines.flat_map(|line| [line, "\n".to_owned()]).collect()
 }

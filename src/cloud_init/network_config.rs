@@ -35,6 +35,6 @@ fn ethernet(text: &mut String, number: usize, address: &Address, search_domain: 
         prefix = subnet.prefix_len(),
     );
     if *default_route {
-        let _ = write!(text, "    routes: [ {{ to: 0.0.0.0/0, via: {gateway} }} ]\n");
+        let _ = writeln!(text, "    routes: [ {{ to: 0.0.0.0/0, via: {gateway} }} ]");
     }
 }

@@ -168,7 +168,7 @@ impl Workloads for Qemu {
     }
 
     async fn update(&self, desired: &Desired) -> Result<()> {
-        self.note(desired).await.map_err(about("update", &desired.id))
+        self.note(desired).map_err(about("update", &desired.id))
     }
 
     async fn start(&self, desired: &Desired) -> Result<()> {
@@ -198,7 +198,7 @@ impl Workloads for Qemu {
     }
 
     async fn set_disk_aside(&self, stack: &StackName, id: &InstanceId) -> Result<()> {
-        self.set_aside(stack, id).await.map_err(about("set aside the disk of", id))
+        self.set_aside(stack, id).map_err(about("set aside the disk of", id))
     }
 
     async fn adopt(&self, stack: &StackName, id: &InstanceId) -> Result<()> {

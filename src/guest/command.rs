@@ -41,7 +41,7 @@ fn line(command: &ExecCommand, user: Option<&str>) -> String {
     }
     let mut line = String::from(ENVIRONMENT);
     if let Some(directory) = &command.working_dir {
-        line.push_str(&format!("cd -- {} || exit 126; ", quote(directory)));
+        line.extend(["cd -- ", &quote(directory), " || exit 126; "]);
     }
     line.push_str("exec ");
     line.push_str(&user.map(|user| user.prefix()).unwrap_or_default());

@@ -74,7 +74,7 @@ pub async fn wait(file: &Path, nonce: &str) -> Result<Word, GuestError> {
         }
         let mut guard = watch.readable().await.map_err(failed)?;
         // What happened does not matter, only that something did.
-        drop(rustix::io::read(guard.get_inner(), &mut [0; 4096]));
+        let _ = rustix::io::read(guard.get_inner(), &mut [0; 4096]);
         guard.clear_ready();
     }
 }

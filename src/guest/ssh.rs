@@ -209,12 +209,11 @@ async fn feed(writer: &ChannelWriteHalf<client::Msg>, tty: bool) -> GuestError {
     };
     loop {
         let sent = tokio::select! {
-            typed = input.recv(), if open => match typed {
-                Some(bytes) => writer.data_bytes(bytes).await,
-                None => {
-                    open = false;
-                    writer.eof().await
-                }
+            typed = input.recv(), if open => if let Some(bytes) = typed {
+                writer.data_bytes(bytes).await
+            } else {
+                open = false;
+                writer.eof().await
             },
             Some(()) = resized.recv(), if tty => {
                 let (columns, rows) = terminal::size();

@@ -29,7 +29,7 @@ impl Drop for Raw {
     fn drop(&mut self) {
         if let Some(before) = &self.before {
             // There is nobody left to tell.
-            drop(tcsetattr(stdin(), OptionalActions::Drain, before));
+            let _ = tcsetattr(stdin(), OptionalActions::Drain, before);
         }
     }
 }

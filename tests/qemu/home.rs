@@ -22,7 +22,7 @@ use windlass::stack::{
 use windlass::state::{Directories, names};
 
 /// Whether the engine is there; says that a test is skipped, or fails, if not.
-pub fn available() -> bool {
+pub(crate) fn available() -> bool {
     let missing =
         ["qemu-system-x86_64", "qemu-img", "mmdebstrap", "ip"].into_iter().find(|program| {
             Command::new("which").arg(program).output().is_ok_and(|o| !o.status.success())
@@ -39,61 +39,59 @@ pub fn available() -> bool {
     false
 }
 
-pub struct Home {
+pub(crate) struct Home {
     directory: tempfile::TempDir,
-    pub directories: Directories,
-    pub engine: Qemu,
-    pub stack: StackName,
+    pub(crate) directories: Directories,
+    pub(crate) engine: Qemu,
+    pub(crate) stack: StackName,
     bridge: String,
     subnet: ipnet::Ipv4Net,
 }
 
 impl Home {
-    pub async fn new(name: &str) -> Self {
+    pub(crate) async fn new(name: &str) -> Self {
         let directory = tempfile::Builder::new().prefix("windlass-qemu-").tempdir().expect("home");
         let directories = Directories::new(Some(directory.path()), Some(&cache()));
-        let program = Path::new(env!("CARGO_BIN_EXE_windlass"));
-        let launcher = Arc::new(Launcher::new(program).expect("launcher"));
-        let images = Arc::new(Store::open(&directories).expect("store"));
+        let images = Store::open(&directories).expect("store");
         let (events, _listener) = Events::channel();
         let fetched = images.fetch(&debian(), Kind::Vm, false, &events).await;
         fetched.unwrap_or_else(|error| panic!("{}", Self::chain(&error)));
         let home_id = directories.home_id();
-        let engine = Qemu::new(directories.clone(), home_id.clone(), launcher, images);
+        let engine = engine(&directories);
         let stack = StackName::new(name).expect("stack");
         let bridge = names::bridge(&home_id, &stack, "default");
         let third = u8::from_str_radix(&home_id[..2], 16).expect("hex");
         let subnet: ipnet::Ipv4Net = format!("10.213.{third}.0/24").parse().expect("subnet");
         let home = Self { directory, directories, engine, stack, bridge, subnet };
-        home.ip(&["link", "add", &home.bridge, "type", "bridge"]);
-        home.ip(&["address", "add", &format!("{}/24", home.host(1)), "dev", &home.bridge]);
-        home.ip(&["link", "set", &home.bridge, "up"]);
+        Self::ip(&["link", "add", &home.bridge, "type", "bridge"]);
+        Self::ip(&["address", "add", &format!("{}/24", home.host(1)), "dev", &home.bridge]);
+        Self::ip(&["link", "set", &home.bridge, "up"]);
         home
     }
 
-    pub fn host(&self, last: u8) -> Ipv4Addr {
+    pub(crate) fn host(&self, last: u8) -> Ipv4Addr {
         let [a, b, c, _] = self.subnet.network().octets();
         Ipv4Addr::new(a, b, c, last)
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    pub fn file(&self, name: &str, content: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str, content: &str) -> PathBuf {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().expect("parent")).expect("directory");
         std::fs::write(&path, content).expect("file");
         path
     }
 
-    fn ip(&self, arguments: &[&str]) {
+    fn ip(arguments: &[&str]) {
         let done = Command::new("ip").args(arguments).status().expect("ip");
         assert!(done.success(), "ip {arguments:?}");
     }
 
     /// A VM that is a plain Debian with these documents.
-    pub fn vm(&self, name: &str, documents: &[&str]) -> Desired {
+    pub(crate) fn vm(&self, name: &str, documents: &[&str]) -> Desired {
         let id = InstanceId::single(name);
         let home_id = self.directories.home_id();
         let user_data = documents
@@ -134,7 +132,7 @@ impl Home {
                 mounts: Vec::new(),
                 healthcheck: None,
                 restart: Restart::No,
-                stop_grace_period: Duration::from_secs(60),
+                stop_grace_period: Duration::from_mins(1),
                 extra_hosts: BTreeMap::new(),
                 secrets: Vec::new(),
                 configs: Vec::new(),
@@ -158,13 +156,13 @@ impl Home {
         }
     }
 
-    pub async fn observed(&self, id: &InstanceId) -> ObservedInstance {
+    pub(crate) async fn observed(&self, id: &InstanceId) -> ObservedInstance {
         let all = self.engine.observe(&self.stack).await.expect("observe");
         all.into_iter().find(|instance| instance.id == *id).expect("the VM is seen")
     }
 
     /// What a shell line in the VM says, and its exit code.
-    pub async fn say(&self, id: &InstanceId, line: &str) -> ExecOutput {
+    pub(crate) async fn say(&self, id: &InstanceId, line: &str) -> ExecOutput {
         let command = ExecCommand {
             argv: ["sh", "-c", line].map(str::to_owned).to_vec(),
             streams: Streams::Capture,
@@ -174,7 +172,7 @@ impl Home {
     }
 
     /// The whole chain of causes.
-    pub fn chain(error: &dyn std::error::Error) -> String {
+    pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         let mut text = error.to_string();
         let mut cause = error.source();
         while let Some(error) = cause {
@@ -194,7 +192,7 @@ impl Drop for Home {
             for key in ["pid", "shim_pid"] {
                 let number = status[key].as_i64().and_then(|pid| i32::try_from(pid).ok());
                 if let Some(pid) = number.and_then(rustix::process::Pid::from_raw) {
-                    drop(rustix::process::kill_process(pid, rustix::process::Signal::KILL));
+                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
                 }
             }
         }
@@ -211,6 +209,14 @@ fn walk(directory: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
+/// An engine over these directories.
+pub(crate) fn engine(directories: &Directories) -> Qemu {
+    let program = Path::new(env!("CARGO_BIN_EXE_windlass"));
+    let launcher = Arc::new(Launcher::new(program).expect("launcher"));
+    let images = Arc::new(Store::open(directories).expect("store"));
+    Qemu::new(directories.clone(), directories.home_id(), launcher, images)
+}
+
 /// Bases that take a minute to build are shared by all tests of the host.
 fn cache() -> PathBuf {
     std::env::var_os("WINDLASS_TEST_CACHE")
@@ -218,7 +224,7 @@ fn cache() -> PathBuf {
 }
 
 /// What the image store bootstraps for a VM: Debian 12 with cloud-init.
-pub fn debian() -> ImageSource {
+pub(crate) fn debian() -> ImageSource {
     ImageSource::Bootstrap(Recipe {
         suite: "bookworm".to_owned(),
         mirror: None,

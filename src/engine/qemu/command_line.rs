@@ -108,3 +108,85 @@ fn escape(text: &str) -> String {
 fn path(path: &std::path::Path) -> String {
     escape(&path.to_string_lossy())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        Accelerator, Channels, DirectBoot, Drive, DriveFormat, DropTo, Filesystem, Machine, Nic,
+        arguments,
+    };
+
+    fn bare() -> Machine {
+        Machine {
+            program: "/usr/bin/qemu-system-x86_64".into(),
+            name: "shop/db".into(),
+            uuid: "00000000-0000-0000-0000-000000000001".into(),
+            machine: "pc-q35-10.0".into(),
+            accelerator: Accelerator::Kvm,
+            cpus: 1,
+            memory: 1 << 30,
+            boot: None,
+            drives: vec![Drive {
+                file: "/d/disk.qcow2".into(),
+                format: DriveFormat::Qcow2,
+                serial: None,
+                read_only: false,
+            }],
+            nics: Vec::new(),
+            filesystems: Vec::new(),
+            channels: Channels {
+                console: "/d/console.log".into(),
+                ready: "/d/ready".into(),
+                ready_port: "windlass.ready".into(),
+                qmp: "qmp.sock".into(),
+                greet: "greet.sock".into(),
+            },
+            drop_to: None,
+        }
+    }
+
+    /// An option a line.
+    fn text(machine: &Machine) -> String {
+        arguments(machine).join(" ").replace(" -", "\n-")
+    }
+
+    #[test]
+    fn a_bare_machine_on_kvm() {
+        insta::assert_snapshot!(text(&bare()));
+    }
+
+    #[test]
+    fn a_furnished_machine_that_is_emulated() {
+        let drive = |file: &str, format, serial: &str, read_only| Drive {
+            file: file.into(),
+            format,
+            serial: Some(serial.to_owned()),
+            read_only,
+        };
+        let mut machine = bare();
+        machine.accelerator = Accelerator::Tcg;
+        machine.cpus = 2;
+        machine.boot = Some(DirectBoot {
+            kernel: "/i/vmlinuz".into(),
+            initrd: Some("/i/initrd".into()),
+            cmdline: "root=/dev/vda rw console=ttyS0 ds=nocloud".into(),
+        });
+        machine.drives.push(drive(
+            "/v/a,b/disk.qcow2",
+            DriveFormat::Qcow2,
+            "0123456789abcdef",
+            false,
+        ));
+        machine.drives.push(drive("/d/seed.img", DriveFormat::Raw, "windlass-seed", true));
+        machine.nics.push(Nic {
+            descriptor: "{tap0}".into(),
+            mac: "02:00:00:00:00:01".into(),
+            mtu: 1450,
+        });
+        machine.filesystems.push(Filesystem { socket: "fs0.sock".into(), tag: "fs0".into() });
+        machine.drop_to = Some(DropTo { id: 1_879_048_193, run_with: true });
+        insta::assert_snapshot!(text(&machine));
+        machine.drop_to = Some(DropTo { id: 1_879_048_193, run_with: false });
+        assert!(text(&machine).ends_with("-runas 1879048193:1879048193"));
+    }
+}

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use russh::keys::ssh_key::{Algorithm, LineEnding, PrivateKey};
 
@@ -28,7 +28,7 @@ impl Qemu {
             && record.complete
             && place.disk().exists()
         {
-            return self.note(desired).await;
+            return self.note(desired);
         }
         let installed = Installed::find(&self.directories).await?;
         let source = desired.workload.image.clone();
@@ -64,7 +64,7 @@ impl Qemu {
 
     /// Records what is desired; what a running VM cannot take on is in force
     /// when it is next started.
-    pub(super) async fn note(&self, desired: &Desired) -> Result<(), QemuError> {
+    pub(super) fn note(&self, desired: &Desired) -> Result<(), QemuError> {
         let vm = vm_of(desired)?;
         check_documents(vm)?;
         let place = self.place(&desired.stack, &desired.id);
@@ -117,20 +117,13 @@ impl Qemu {
 
     /// The old disk becomes a volume of its own; the record says that the VM has
     /// none, so that it is made afresh.
-    pub(super) async fn set_aside(
-        &self,
-        stack: &StackName,
-        id: &InstanceId,
-    ) -> Result<(), QemuError> {
+    pub(super) fn set_aside(&self, stack: &StackName, id: &InstanceId) -> Result<(), QemuError> {
         let place = self.place(stack, id);
         if place.is_alive() {
             return Err(QemuError::StillRunning);
         }
         if place.disk().exists() {
-            let aside = (1_u32..)
-                .map(|number| self.directories.volume(&format!("{stack}_{id}.old-{number}")))
-                .find(|directory| !directory.join("disk.qcow2").exists())
-                .unwrap_or_default();
+            let aside = self.free_name(stack, id);
             fs::create_dir_all(&aside).map_err(QemuError::io("create", &aside))?;
             // Says which base the overlay stands on.
             self.record(stack, id)?.write(&aside)?;
@@ -141,6 +134,20 @@ impl Qemu {
             record.complete = false;
             record.ever_ready = false;
         })
+    }
+}
+
+impl Qemu {
+    /// A volume's directory for an old disk of this VM, the first that is free.
+    fn free_name(&self, stack: &StackName, id: &InstanceId) -> PathBuf {
+        let mut number = 1;
+        loop {
+            let directory = self.directories.volume(&format!("{stack}_{id}.old-{number}"));
+            if !directory.join("disk.qcow2").exists() {
+                return directory;
+            }
+            number += 1;
+        }
     }
 }
 

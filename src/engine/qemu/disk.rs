@@ -2,13 +2,16 @@
 //! grows them; it never deletes one.
 
 use std::fs::File;
-use std::io::Read;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use tokio::process::Command;
 
 use super::error::QemuError;
 use crate::image::DiskImage;
+
+/// Where a qcow2 header has the size that the guest sees.
+const SIZE_OFFSET: u64 = 24;
 
 /// Makes the overlay `disk` on `base`, whole or not at all.
 pub(super) async fn create(disk: &Path, base: &DiskImage, size: u64) -> Result<(), QemuError> {
@@ -37,11 +40,10 @@ pub(super) async fn grow(disk: &Path, size: u64) -> Result<(), QemuError> {
 
 /// Bytes that a guest sees of a qcow2 file, as its header has them.
 pub(super) fn virtual_size(disk: &Path) -> Result<u64, QemuError> {
-    let mut header = [0; 32];
-    let read = File::open(disk).and_then(|mut file| file.read_exact(&mut header));
+    let mut size = [0; 8];
+    let read = File::open(disk).and_then(|file| file.read_exact_at(&mut size, SIZE_OFFSET));
     read.map_err(QemuError::io("read", disk))?;
-    let [.., a, b, c, d, e, f, g, h] = header;
-    Ok(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+    Ok(u64::from_be_bytes(size))
 }
 
 async fn run(mut command: Command) -> Result<(), QemuError> {

@@ -18,6 +18,7 @@ const VERSION: u32 = 1;
 
 /// What is known of the installed QEMU.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::unsafe_derive_deserialize, reason = "the unsafe block is tokio's `try_join!`")]
 pub(super) struct Installed {
     version: u32,
     /// The program.

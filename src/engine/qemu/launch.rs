@@ -23,8 +23,8 @@ use crate::state::names;
 use crate::state::record::{InstanceRecord, VmRecord};
 
 /// How long a guest may take to say that it is ready.
-const ON_KVM: Duration = Duration::from_secs(5 * 60);
-const EMULATED: Duration = Duration::from_secs(15 * 60);
+const ON_KVM: Duration = Duration::from_mins(5);
+const EMULATED: Duration = Duration::from_mins(15);
 
 impl Qemu {
     pub(super) async fn launch(&self, desired: &Desired) -> Result<(), QemuError> {

@@ -61,7 +61,7 @@ impl Qemu {
             addresses: record.addresses,
             state,
             minded: alive.as_ref().is_none_or(|alive| alive.shim)
-                && shares_minded(&place, &present),
+                && shares_minded(&place, present.as_ref()),
             held: record.held,
             ever_ready: record.ever_ready
                 || ready == Readiness::Ready
@@ -122,8 +122,8 @@ fn rest(place: &Place, record: &InstanceRecord) -> Result<(State, i64), QemuErro
     Ok((State::Created, record.created))
 }
 
-fn shares_minded(place: &Place, boot: &Option<Boot>) -> bool {
-    let count = boot.as_ref().map_or(0, |boot| boot.shares.len());
+fn shares_minded(place: &Place, boot: Option<&Boot>) -> bool {
+    let count = boot.map_or(0, |boot| boot.shares.len());
     (0..count).all(|number| {
         shim::look(&place.share(number)).is_none_or(|alive| alive.shim || !alive.process)
     })

@@ -224,7 +224,8 @@ mod tests {
         };
         let (heard, ()) = tokio::join!(server, client);
         assert_eq!(heard[0], r#"{"execute":"qmp_capabilities"}"#);
-        assert_eq!(heard[2], r#"{"arguments":{"a":1},"execute":"cot"}"#);
+        let last: Value = serde_json::from_str(&heard[2]).expect("JSON");
+        assert_eq!(last, json!({ "execute": "cot", "arguments": { "a": 1 } }));
     }
 
     #[tokio::test]

@@ -32,22 +32,21 @@ impl Qemu {
         let place = self.place(stack, id);
         let boot = Boot::read(&place.run).ok_or(QemuError::NotRunning)?;
         let alive = shim::look(&place.run).filter(|alive| alive.process);
-        let word = match readiness::look(&place.ready(), &boot.nonce)? {
-            Some(word) => word,
-            None => {
-                let alive = alive.as_ref().ok_or(QemuError::NotRunning)?;
-                if !boot.says_ready {
-                    return self.amend(stack, id, |record| record.ever_ready = true);
-                }
-                let doing = "waiting for cloud-init".to_owned();
-                events.send(resource(id), What::Running { doing });
-                let (word, took) = wait(&place, &boot, alive.status.started).await?;
-                let text = format!("cloud-init done in {}s", took.as_secs());
-                if word.errors.is_empty() {
-                    events.send(resource(id), What::Note { text });
-                }
-                word
+        let word = if let Some(word) = readiness::look(&place.ready(), &boot.nonce)? {
+            word
+        } else {
+            let alive = alive.ok_or(QemuError::NotRunning)?;
+            if !boot.says_ready {
+                return self.amend(stack, id, |record| record.ever_ready = true);
             }
+            let doing = "waiting for cloud-init".to_owned();
+            events.send(resource(id), What::Running { doing });
+            let (word, took) = wait(&place, &boot, alive.status.started).await?;
+            if word.errors.is_empty() {
+                let text = format!("cloud-init done in {}s", took.as_secs());
+                events.send(resource(id), What::Note { text });
+            }
+            word
         };
         note(self, stack, id, &word)?;
         if word.errors.is_empty() { Ok(()) } else { Err(failed(&word)) }
@@ -124,19 +123,14 @@ fn last_console_lines(place: &Place) -> String {
 pub(super) fn last_errors(log: &Path) -> String {
     let text = tail(&log.join(log::FILE));
     let said: Vec<&str> =
-        text.lines().filter_map(|line| Some(line.split_once(" stderr ")?.1.get(2..)?)).collect();
+        text.lines().filter_map(|line| line.split_once(" stderr ")?.1.get(2..)).collect();
     let first = said.len().saturating_sub(5);
     if said.is_empty() { "it said nothing".to_owned() } else { said[first..].join("; ") }
 }
 
 /// Lines on lines of their own, without what would move a terminal's cursor.
 fn indented<'a>(lines: impl Iterator<Item = &'a str>) -> String {
-    lines
-        .map(|line| {
-            let plain = without_escapes(line);
-            format!("\n    {plain}")
-        })
-        .collect()
+    lines.flat_map(|line| ["\n    ".to_owned(), without_escapes(line)]).collect()
 }
 
 fn without_escapes(line: &str) -> String {

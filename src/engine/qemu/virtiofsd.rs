@@ -108,14 +108,14 @@ where
     let backend =
         VhostUserFsBackendBuilder::default().build(served).map_err(|error| daemon(&error))?;
     let memory = GuestMemoryAtomic::new(GuestMemoryMmap::new());
-    let mut server = VhostUserDaemon::new("virtiofsd".to_owned(), Arc::new(backend), memory)
+    let mut device = VhostUserDaemon::new("virtiofsd".to_owned(), Arc::new(backend), memory)
         .map_err(|error| daemon(&error))?;
     if let Some(mut pipe) = ready.take() {
         pipe.write_all(b"ok\n").map_err(|error| Failure::Kernel("say that it works", error))?;
     }
-    server.start(&mut listener).map_err(|error| daemon(&error))?;
+    device.start(&mut listener).map_err(|error| daemon(&error))?;
     // It ends with its VM, however that ends: hanging up is no failure.
-    drop(server.wait());
+    drop(device.wait());
     Ok(())
 }
 
@@ -135,7 +135,8 @@ fn alone(file: &Path) -> io::Result<PathBuf> {
     File::create(&inside)?;
     let source = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&opened));
     if let Err(error) = rustix::mount::mount_bind(source.as_str(), &inside) {
-        drop(rustix::mount::unmount(around, UnmountFlags::DETACH));
+        // The mount namespace goes with this process in any case.
+        let _ = rustix::mount::unmount(around, UnmountFlags::DETACH);
         return Err(error.into());
     }
     Ok(around.to_owned())
