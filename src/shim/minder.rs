@@ -118,8 +118,13 @@ impl Minder {
         if self.process.ready.is_none() {
             self.report(None);
         }
-        // What was written before we watched.
+        // What was written, and whether it ended, before we watched.
         self.read_followed();
+        if self.process.adopted.is_none()
+            && let Some(code) = self.reap()
+        {
+            return self.end(code);
+        }
         loop {
             match self.turn() {
                 Ok(None) => {}
@@ -394,6 +399,8 @@ impl Minder {
             while self.read_output(index) {}
         }
         self.read_followed();
+        // What it said last came together with its end.
+        self.hear_ready();
         if let Some(log) = &mut self.log {
             drop(log.finish(Stream::Stdout));
             drop(log.finish(Stream::Stderr));
@@ -414,7 +421,12 @@ impl Minder {
         }
         if self.reporter.is_some() {
             let code = code.map_or_else(|| "unknown".to_owned(), |code| code.to_string());
-            let reason = format!("it ended before it was ready, with exit code {code}");
+            let said = String::from_utf8_lossy(&self.ready_said).trim().to_owned();
+            let reason = if said.is_empty() {
+                format!("it ended before it was ready, with exit code {code}")
+            } else {
+                said
+            };
             self.report(Some(Refusal::NotReady { reason }));
         }
         drop(std::fs::remove_file(self.spec.run_directory.join(STATUS_FILE)));
