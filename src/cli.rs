@@ -7,9 +7,30 @@ pub mod interrupt;
 pub mod privilege;
 pub mod ui;
 
+mod attached;
 mod completion;
+mod config;
+mod df;
+mod doctor;
+mod down;
+mod graph;
+mod image;
+mod images;
 mod init;
+mod instances;
+mod logs;
+mod ls;
+mod plan;
+mod project;
+mod prune;
+mod ps;
+mod report;
+mod schema;
+mod session;
+mod up;
 mod version;
+mod volume;
+mod volumes;
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -28,6 +49,38 @@ use ui::Screen;
 pub enum Command {
     /// Write a commented stack file to start from
     Init(arguments::Init),
+    /// Make the host match the stack file
+    Up(arguments::Up),
+    /// Stop and remove what runs; volumes and disks stay
+    Down(arguments::Down),
+    /// Say what `up` would do, and why
+    Plan(arguments::Plan),
+    /// List what runs
+    Ps(arguments::Ps),
+    /// Show what workloads wrote
+    Logs(arguments::Logs),
+    /// List the stacks of this host
+    Ls(arguments::Ls),
+    /// List images of containers and VMs
+    Images(arguments::Images),
+    /// Fetch, import, build and remove images
+    Image(arguments::Image),
+    /// List volumes, and disks that were set aside
+    Volumes(arguments::Volumes),
+    /// Remove volumes by name
+    Volume(arguments::Volume),
+    /// Show what takes room
+    Df(arguments::Df),
+    /// Remove images that nothing uses
+    Prune(arguments::Prune),
+    /// Check the stack file and show what it says, written out
+    Config(arguments::Config),
+    /// Show who waits for whom
+    Graph(arguments::Graph),
+    /// Say what this host can do, and what would mend the rest
+    Doctor(arguments::Doctor),
+    /// Write the JSON schema of a stack file
+    Schema,
     /// Write a completion script for a shell
     Completion(arguments::Completion),
     /// Say which Windlass this is
@@ -53,8 +106,8 @@ pub fn main(line: &[OsString]) -> ExitCode {
         Err(error) => return ui::usage(&error).into(),
     };
     let screen = Screen::new(arguments.global.progress, arguments.global.ansi);
-    let home = std::env::var_os("WINDLASS_HOME");
-    let cache = std::env::var_os("WINDLASS_CACHE");
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let (home, cache) = (set("WINDLASS_HOME"), set("WINDLASS_CACHE"));
     let directories =
         Directories::new(home.as_deref().map(Path::new), cache.as_deref().map(Path::new));
     let invocation = Invocation { global: arguments.global, directories, screen };
@@ -72,6 +125,22 @@ pub fn main(line: &[OsString]) -> ExitCode {
 fn dispatch(invocation: &Invocation, command: &Command) -> Result<Exit, CommandError> {
     match command {
         Command::Init(arguments) => init::run(invocation, arguments),
+        Command::Up(arguments) => block_on(up::run(invocation, arguments)),
+        Command::Down(arguments) => block_on(down::run(invocation, arguments)),
+        Command::Plan(arguments) => block_on(plan::run(invocation, arguments)),
+        Command::Ps(arguments) => block_on(ps::run(invocation, arguments)),
+        Command::Logs(arguments) => block_on(logs::run(invocation, arguments)),
+        Command::Ls(arguments) => ls::run(invocation, arguments),
+        Command::Images(arguments) => images::run(invocation, arguments),
+        Command::Image(arguments) => block_on(image::run(invocation, arguments)),
+        Command::Volumes(arguments) => volumes::run(invocation, arguments),
+        Command::Volume(arguments) => block_on(volume::run(invocation, arguments)),
+        Command::Df(arguments) => df::run(invocation, arguments),
+        Command::Prune(arguments) => prune::run(invocation, arguments),
+        Command::Config(arguments) => config::run(invocation, arguments),
+        Command::Graph(arguments) => graph::run(invocation, arguments),
+        Command::Schema => schema::run(invocation),
+        Command::Doctor(arguments) => doctor::run(invocation, arguments),
         Command::Completion(arguments) => completion::run(invocation, arguments),
         Command::Version(arguments) => version::run(invocation, arguments),
     }
@@ -79,7 +148,6 @@ fn dispatch(invocation: &Invocation, command: &Command) -> Result<Exit, CommandE
 
 /// Runs a command that waits for things. Only such commands pay for a runtime;
 /// one thread does, since the work is done by other processes and the kernel.
-#[expect(dead_code, reason = "the commands that wait for things come next")]
 fn block_on(
     command: impl Future<Output = Result<Exit, CommandError>>,
 ) -> Result<Exit, CommandError> {

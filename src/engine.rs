@@ -32,6 +32,16 @@ pub trait Workloads: Send + Sync {
     /// Why it cannot be used on this host; `None`: it can.
     fn unavailable(&self) -> Option<String>;
 
+    /// Why VMs are emulated; `None`: they are not, or there are none.
+    fn emulated(&self) -> Option<String> {
+        None
+    }
+
+    /// Bytes of memory that VMs of other stacks were given.
+    fn memory_in_use(&self, _except: &StackName) -> u64 {
+        0
+    }
+
     /// Every instance of the stack, found by looking: records, processes, limits.
     async fn observe(&self, stack: &StackName) -> Result<Vec<ObservedInstance>>;
 

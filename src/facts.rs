@@ -3,6 +3,7 @@
 //! reconcile; it decides nothing.
 
 pub mod gather;
+mod memory;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -27,7 +28,7 @@ pub struct Facts {
     /// With `--pull`: what the registry says now.
     #[serde(with = "pairs")]
     pub fresh_images: BTreeMap<ImageSource, String>,
-    /// Defaults the images bring, needed to plan: digest → exposed healthcheck and volumes.
+    /// Bytes of memory the host has.
     pub memory_total: u64,
     /// Bytes of memory available now.
     pub memory_available: u64,
@@ -41,7 +42,13 @@ pub struct Facts {
     pub unavailable: BTreeMap<crate::stack::Kind, String>,
     /// Bind-mount sources that are missing on the host, absolute paths.
     pub missing_paths: BTreeSet<std::path::PathBuf>,
-    /// Workloads whose user-data differs is found from their definition's digests; see `stack::definition`.
+    /// Subnets that earlier plans chose, by the file's name of the network: from
+    /// the ledger, because a reboot takes the bridges away.
+    pub recorded_subnets: BTreeMap<String, Ipv4Net>,
+    /// Digests (`sha256:…`) of the files that secrets and configs come from, by
+    /// absolute path, so that changed content is a changed definition.
+    pub contents: BTreeMap<std::path::PathBuf, String>,
+    /// Seconds since the epoch: the plan reads no clock of its own.
     pub now: i64,
 }
 

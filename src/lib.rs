@@ -14,6 +14,7 @@
 pub mod diagnostic;
 pub mod yaml;
 pub mod spec;
+pub mod schema;
 pub mod stack;
 pub mod graph;
 pub mod observed;
@@ -29,6 +30,8 @@ pub mod engine;
 pub mod shim;
 pub mod network;
 pub mod image;
+pub mod volume;
 pub mod guest;
 pub mod state;
+pub mod doctor;
 pub mod cli;

@@ -21,6 +21,10 @@ fn internal(arguments: &[OsString]) -> ExitCode {
     match part {
         "exec" => windlass::shim::enter::main(&arguments[1..]),
         "shim" => windlass::shim::main(&arguments[1..]),
+        "name-server" => windlass::network::name_server::main(&arguments[1..]),
+        "forward" => windlass::network::forwarder::main(&arguments[1..]),
+        "kvm-probe" => windlass::engine::qemu::kvm_probe::main(),
+        "virtiofsd" => windlass::engine::qemu::virtiofsd::main(&arguments[1..]),
         _ => ExitCode::from(2),
     }
 }

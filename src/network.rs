@@ -3,8 +3,26 @@
 //! network namespace of the caller. It never touches an interface, table or
 //! rule that does not carry our label.
 
-pub mod ruleset;
+pub mod allocation;
 pub mod zone;
+pub mod ruleset;
+mod label;
+mod kernel;
+mod claims;
+mod bridge;
+pub mod facts;
+pub mod ports;
+mod firewall;
+pub mod docker;
+mod ready;
+mod sockets;
+mod accepting;
+pub mod name_server;
+pub mod forwarder;
+mod process;
+mod host;
+
+pub use host::HostNetworks;
 
 use std::net::Ipv4Addr;
 

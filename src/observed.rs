@@ -169,6 +169,11 @@ pub struct ObservedVolume {
 }
 
 impl ObservedInstance {
+    /// Whether it is a VM at rest: nothing but its record and its disk.
+    pub fn is_only_a_disk(&self) -> bool {
+        self.kind == Kind::Vm && !self.is_alive()
+    }
+
     /// Whether a process of it is alive.
     pub fn is_alive(&self) -> bool {
         matches!(self.state, State::Running { .. } | State::Paused { .. } | State::Degraded { .. })

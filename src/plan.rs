@@ -4,11 +4,29 @@
 //! [`crate::apply`].
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod address;
+mod course;
+pub mod consent;
 pub mod desired;
+pub mod display;
+mod down;
+mod given;
+mod host;
+mod network;
+mod steps;
+mod up;
+mod verbs;
+mod volume;
+mod words;
 
 use serde::{Deserialize, Serialize};
 
+pub use consent::{Consent, Refused};
 pub use desired::{Address, Desired};
+pub use down::{DownOptions, down};
+pub use given::{Options, Wait};
+pub use up::plan;
+pub use verbs::{remove, restart, start, stop};
 
 use crate::network::NetworkPlan;
 use crate::network::ruleset::Ruleset;
@@ -85,7 +103,7 @@ pub enum Verb {
 }
 
 /// Why something changes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// It does not exist yet.

@@ -8,6 +8,7 @@ pub mod ledger;
 pub mod lock;
 pub mod log;
 pub mod names;
+pub mod project;
 pub mod record;
 
 pub use directories::Directories;

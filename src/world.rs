@@ -1,12 +1,16 @@
 //! The world as one value: the engines a stack uses and where state lies. It
 //! looks ([`World::observe`]) and hands out engines; it decides nothing.
 
+mod host;
+
 use std::sync::Arc;
 
 use crate::engine::{EngineError, Images, Networks, Volumes, Workloads};
 use crate::observed::Observed;
 use crate::stack::{Kind, StackName};
 use crate::state::Directories;
+
+pub use host::HostError;
 
 /// Everything through which a stack meets the host.
 #[derive(Clone)]

@@ -6,8 +6,14 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::diagnostic::nearest;
 use crate::engine::{EngineError, ErrorKind};
+use crate::image::ImageError;
+use crate::reconcile::ReconcileError;
+use crate::spec;
 use crate::state::StateError;
+use crate::volume::VolumeError;
+use crate::world::HostError;
 
 /// The table of exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,12 +106,38 @@ pub enum CommandError {
         /// Its state, in words.
         state: String,
     },
+    /// There is no stack file.
+    #[error(transparent)]
+    NoStackFile(#[from] spec::NotFound),
+    /// The stack file is wrong.
+    #[error("{summary}")]
+    StackFile {
+        /// `windlass.yaml: 3 errors, nothing was changed`
+        summary: String,
+        /// Everything that is wrong, with the files to show it in.
+        failed: Box<spec::Failed>,
+    },
     /// The user stopped it.
     #[error("interrupted")]
     Interrupted,
     /// An engine's call failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The image store could not do it.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// A volume could not be read.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
+    /// A reconcile could not be done.
+    #[error(transparent)]
+    Reconcile(#[from] ReconcileError),
+    /// The engines of this host could not be put together.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// Everything there is to say has been said.
+    #[error("said before")]
+    Told(Exit),
     /// State on disk could not be read or written.
     #[error(transparent)]
     State(#[from] StateError),
@@ -133,19 +165,36 @@ pub enum CommandError {
 }
 
 impl CommandError {
+    /// What is wrong with the files of `source`.
+    pub(super) fn stack_file(failed: spec::Failed, source: &spec::Source) -> Self {
+        let file = source
+            .files
+            .first()
+            .map_or_else(|| "the stack file".to_owned(), |file| failed.sources.shown_path(file));
+        let summary = failed.diagnostics.summary(&file);
+        Self::StackFile { summary, failed: Box::new(failed) }
+    }
+
     /// Which line of the table it is.
     pub fn exit(&self) -> Exit {
         match self {
             Self::Usage { .. } | Self::NoSuchWorkload { .. } => Exit::Usage,
+            Self::NoStackFile(_) | Self::StackFile { .. } => Exit::StackFile,
             Self::NeedsRoot { .. } => Exit::Unavailable,
             Self::Refused { .. } | Self::State(StateError::Newer { .. }) => Exit::Refused,
             Self::Interrupted => Exit::Interrupted,
-            Self::Engine(error) => match error.kind {
-                ErrorKind::Unavailable => Exit::Unavailable,
-                ErrorKind::Refused => Exit::Refused,
-                ErrorKind::Invalid => Exit::StackFile,
-                _ => Exit::Failed,
+            Self::Engine(error) => exit_of(error.kind),
+            Self::Image(error) => exit_of(error.kind()),
+            Self::Volume(error) => exit_of(error.kind()),
+            Self::Reconcile(error) => match error {
+                ReconcileError::State(StateError::Newer { .. }) | ReconcileError::Refused(..) => {
+                    Exit::Refused
+                }
+                ReconcileError::Look(error) | ReconcileError::Facts(error) => exit_of(error.kind),
+                ReconcileError::State(_) | ReconcileError::Blocked(_) => Exit::Failed,
             },
+            Self::Host(_) => Exit::Unavailable,
+            Self::Told(exit) => *exit,
             Self::NotRunning { .. } | Self::State(_) | Self::File { .. } | Self::Setup { .. } => {
                 Exit::Failed
             }
@@ -163,19 +212,43 @@ impl CommandError {
             Self::NoSuchWorkload { known, .. } if known.is_empty() => {
                 Some("`windlass up` makes what the stack file declares".to_owned())
             }
-            Self::NoSuchWorkload { known, .. } => Some(format!("there are {}", known.join(", "))),
+            Self::NoSuchWorkload { name, known, .. } => {
+                let known_names = || known.iter().map(String::as_str);
+                let meant = nearest(name, known_names()).map(|name| format!("`{name}`?"));
+                let all = format!("there are {}", known.join(", "));
+                Some(meant.map_or(all.clone(), |meant| format!("did you mean {meant} {all}")))
+            }
+            Self::NoStackFile(missing) => Some(missing.help()),
             Self::NotRunning { .. } => Some("`windlass up` starts it".to_owned()),
             Self::State(StateError::Newer { .. }) => {
                 Some("use the newer Windlass that wrote it".to_owned())
             }
-            Self::Engine(error) => error.help.clone(),
+            Self::Image(error) => error.help(),
+            Self::Engine(error)
+            | Self::Reconcile(ReconcileError::Look(error) | ReconcileError::Facts(error)) => {
+                error.help.clone()
+            }
             _ => None,
         }
     }
 
     /// Whether there is nothing to say.
     pub fn is_silent(&self) -> bool {
-        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+        match self {
+            Self::Told(_) => true,
+            Self::Output(error) => error.kind() == io::ErrorKind::BrokenPipe,
+            _ => false,
+        }
+    }
+}
+
+/// Which line of the table an engine's error is.
+pub fn exit_of(kind: ErrorKind) -> Exit {
+    match kind {
+        ErrorKind::Unavailable => Exit::Unavailable,
+        ErrorKind::Refused => Exit::Refused,
+        ErrorKind::Invalid => Exit::StackFile,
+        _ => Exit::Failed,
     }
 }
 

@@ -19,7 +19,8 @@ const FILES: [&str; 6] = [
 const TEMPLATE: &str = include_str!("init/windlass.yaml");
 
 pub(super) fn run(invocation: &Invocation, arguments: &Init) -> Result<Exit, CommandError> {
-    let directory = &arguments.directory;
+    // `./windlass.yaml` says no more than `windlass.yaml`.
+    let directory = arguments.directory.strip_prefix(".").unwrap_or(&arguments.directory);
     if let Some(found) = FILES.iter().map(|name| directory.join(name)).find(|path| path.exists()) {
         return Err(CommandError::Refused {
             reason: format!("`{}` is here already", found.display()),

@@ -28,13 +28,38 @@ pub(super) fn check(command: &Command, line: &[OsString]) -> Result<(), CommandE
 impl Command {
     /// Whether it does more than read files.
     fn needs_root(&self) -> bool {
-        !matches!(self, Self::Init(_) | Self::Completion(_) | Self::Version(_))
+        !matches!(
+            self,
+            Self::Init(_)
+                | Self::Config(_)
+                | Self::Graph(_)
+                | Self::Doctor(_)
+                | Self::Schema
+                | Self::Completion(_)
+                | Self::Version(_)
+        )
     }
 
     /// Its name as typed.
     fn name(&self) -> &'static str {
         match self {
             Self::Init(_) => "init",
+            Self::Up(_) => "up",
+            Self::Down(_) => "down",
+            Self::Plan(_) => "plan",
+            Self::Ps(_) => "ps",
+            Self::Logs(_) => "logs",
+            Self::Ls(_) => "ls",
+            Self::Images(_) => "images",
+            Self::Image(_) => "image",
+            Self::Volumes(_) => "volumes",
+            Self::Volume(_) => "volume",
+            Self::Df(_) => "df",
+            Self::Prune(_) => "prune",
+            Self::Config(_) => "config",
+            Self::Graph(_) => "graph",
+            Self::Doctor(_) => "doctor",
+            Self::Schema => "schema",
             Self::Completion(_) => "completion",
             Self::Version(_) => "version",
         }

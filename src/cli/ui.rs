@@ -18,6 +18,7 @@ use serde::Serialize;
 use super::arguments::{Ansi, Progress};
 use super::error::chain;
 use super::{CommandError, Exit};
+use crate::diagnostic::{Diagnostics, Sources};
 pub use look::{Colour, Look};
 pub use table::Table;
 
@@ -82,6 +83,13 @@ impl Screen {
         self.data(&text)
     }
 
+    /// Data for programs, one object a line.
+    pub fn json_line<T: Serialize>(&self, value: &T) -> Result<(), CommandError> {
+        let text =
+            serde_json::to_string(value).map_err(|error| CommandError::Output(error.into()))?;
+        self.data(&text)
+    }
+
     /// A table of data.
     pub fn table(&self, table: &Table) -> Result<(), CommandError> {
         self.raw(table.render().as_bytes())
@@ -109,9 +117,29 @@ impl Screen {
         }
     }
 
+    /// What is to say about the user's files, each with its place.
+    pub fn diagnostics(&self, diagnostics: &Diagnostics, sources: &Sources) {
+        match self.mode {
+            Mode::Quiet if !diagnostics.has_errors() => {}
+            Mode::Json => {
+                for diagnostic in diagnostics.iter() {
+                    tell(&json::diagnostic(diagnostic, sources));
+                }
+            }
+            _ => tell(diagnostics.render(sources, self.stderr.colour).trim_end()),
+        }
+    }
+
     /// What went wrong, why, and what to do about it.
     pub fn error(&self, error: &CommandError) {
         if error.is_silent() {
+            return;
+        }
+        if let CommandError::StackFile { summary, failed } = error {
+            self.diagnostics(&failed.diagnostics, &failed.sources);
+            if self.mode != Mode::Json {
+                tell(&format!("\n{summary}"));
+            }
             return;
         }
         self.failure(&chain(error), error.help().as_deref());

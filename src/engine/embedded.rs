@@ -24,7 +24,7 @@ pub use error::EmbeddedError;
 
 use super::{EngineError, ErrorKind, Exec, ExecCommand, ExecOutput, Images, Result, Workloads};
 use crate::event::Events;
-use crate::image::{ContainerImage, ImageError};
+use crate::image::{ContainerImage, ImageError, Store};
 use crate::observed::ObservedInstance;
 use crate::plan::Desired;
 use crate::shim::{Launcher, ended, look as look_at};
@@ -41,6 +41,12 @@ const KILL_PATIENCE: Duration = Duration::from_secs(10);
 pub trait ContainerImages: Images + std::fmt::Debug {
     /// The image with this digest.
     fn container(&self, digest: &str) -> std::result::Result<ContainerImage, ImageError>;
+}
+
+impl ContainerImages for Store {
+    fn container(&self, digest: &str) -> std::result::Result<ContainerImage, ImageError> {
+        Self::container(self, digest)
+    }
 }
 
 /// The engine.

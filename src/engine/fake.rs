@@ -1,1 +1,112 @@
-//! Engines in memory.
+//! Engines in memory: all four traits over one shared host that keeps only
+//! what can be observed. For tests, and to see a plan carried out without
+//! touching anything. It refuses what a real host would refuse (a start
+//! without its network, an address given twice), so that a plan in the wrong
+//! order is found out. It never sleeps.
+
+mod host;
+mod script;
+mod traits;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::engine::Result;
+use crate::observed::Observed;
+use crate::plan::Action;
+use crate::stack::{ImageSource, InstanceId};
+
+use host::Host;
+pub use script::{Fault, Guest, Script};
+
+/// The host in memory. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Fake(Arc<Mutex<Inner>>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    host: Host,
+    script: Script,
+    /// Calls so far; faults are scripted by this number.
+    calls: usize,
+    crashed: bool,
+}
+
+impl Fake {
+    /// An empty host that follows a script.
+    pub fn new(script: Script) -> Self {
+        Self(Arc::new(Mutex::new(Inner { script, ..Inner::default() })))
+    }
+
+    /// A host on which this exists already.
+    pub fn with(observed: Observed) -> Self {
+        let fake = Self::default();
+        fake.inner().host.observed = observed;
+        fake
+    }
+
+    /// Everything that exists.
+    pub fn observed(&self) -> Observed {
+        self.inner().host.observed.clone()
+    }
+
+    /// Changes what exists behind everybody's back.
+    pub fn meddle(&self, change: impl FnOnce(&mut Observed)) {
+        change(&mut self.inner().host.observed);
+    }
+
+    /// Another script from here on: after a crash, the next command.
+    pub fn follow(&self, script: Script) {
+        let mut inner = self.inner();
+        inner.script = script;
+        inner.calls = 0;
+        inner.crashed = false;
+    }
+
+    /// How many calls there were since the script began.
+    pub fn calls(&self) -> usize {
+        self.inner().calls
+    }
+
+    /// Images that were fetched, in order.
+    pub fn fetched(&self) -> Vec<ImageSource> {
+        self.inner().host.fetched.clone()
+    }
+
+    /// Disks that were set aside, in order.
+    pub fn set_aside(&self) -> Vec<InstanceId> {
+        self.inner().host.set_aside.clone()
+    }
+
+    /// Instances that run and hold on to a bridge that is gone.
+    pub fn cut_off(&self) -> Vec<InstanceId> {
+        self.inner().host.cut_off()
+    }
+
+    /// Performs one step, as [`crate::apply`] would have it performed.
+    pub fn perform(&self, action: &Action) -> Result<()> {
+        self.call(|host, script| host.perform(action, script))
+    }
+
+    /// One call, subject to the script's faults.
+    fn call<T>(&self, act: impl FnOnce(&mut Host, &Script) -> Result<T>) -> Result<T> {
+        let mut inner = self.inner();
+        let Inner { host, script, calls, crashed } = &mut *inner;
+        let fault =
+            script.fault(*calls).filter(|_| !*crashed).or((*crashed).then_some(Fault::Crash));
+        *calls += 1;
+        match fault {
+            None => act(host, script),
+            Some(Fault::Fail(kind)) => Err(script::scripted(kind)),
+            Some(Fault::LostReply(kind)) => act(host, script).and(Err(script::scripted(kind))),
+            Some(Fault::Crash) => {
+                *crashed = true;
+                Err(script::scripted(crate::engine::ErrorKind::Unavailable))
+            }
+        }
+    }
+
+    /// A test that panicked within a call leaves nothing half written here.
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,1 +1,146 @@
-//! Gathers [`super::Facts`] from the host.
+//! Gathers [`super::Facts`] from the host: each thing once per reconcile, and
+//! nothing that this stack does not need.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use sha2::{Digest, Sha256};
+
+use super::Facts;
+use super::memory;
+use crate::engine::{EngineError, ErrorKind};
+use crate::network::{facts as network, ports};
+use crate::observed::Observed;
+use crate::plan::Options;
+use crate::stack::workload::SecretSource;
+use crate::stack::{ImageSource, Kind, MountSource, Stack};
+use crate::state::ledger::{self, Found};
+use crate::world::World;
+
+/// Everything the plan for `stack` needs to know.
+pub async fn gather(
+    world: &World,
+    stack: &Stack,
+    observed: &Observed,
+    options: &Options,
+) -> Result<Facts, EngineError> {
+    let (images, fresh_images) = images(world, stack, options).await?;
+    let memory = memory::read().map_err(system("read the memory of", "the host"))?;
+    let network = network::look(&world.home_id, &stack.name)
+        .map_err(system("look at the network of", "the host"))?;
+    let own = world.directories.stack_run(&stack.name);
+    Ok(Facts {
+        home_id: world.home_id.clone(),
+        taken_subnets: network.taken_subnets,
+        recorded_subnets: recorded_subnets(world, stack)?,
+        taken_ports: ports::taken(&wanted_ports(stack, observed), &own),
+        images,
+        fresh_images,
+        memory_total: memory.total,
+        memory_available: memory.available,
+        memory_of_other_vms: world.vms.memory_in_use(&stack.name),
+        mtu: network.uplink_mtu,
+        emulated: world.vms.emulated(),
+        unavailable: unavailable(world, stack),
+        missing_paths: missing_paths(stack),
+        contents: contents(stack),
+        now: jiff::Timestamp::now().as_second(),
+    })
+}
+
+type Digests = BTreeMap<ImageSource, String>;
+
+/// What is in the store, and with `--pull` what the registries say now.
+async fn images(
+    world: &World,
+    stack: &Stack,
+    options: &Options,
+) -> Result<(Digests, Digests), EngineError> {
+    let wanted: BTreeSet<(&ImageSource, Kind)> =
+        stack.workloads.values().map(|workload| (&workload.image, workload.kind())).collect();
+    let (mut here, mut fresh) = (Digests::new(), Digests::new());
+    for (source, kind) in wanted {
+        if let Some(digest) = world.images.lookup(source, kind).await? {
+            here.insert(source.clone(), digest);
+        }
+        // Only a registry's reference can mean something else today than yesterday.
+        if options.pull && kind == Kind::Container && matches!(source, ImageSource::Reference(_)) {
+            fresh.insert(source.clone(), world.images.resolve(source, kind).await?);
+        }
+    }
+    Ok((here, fresh))
+}
+
+fn recorded_subnets(
+    world: &World,
+    stack: &Stack,
+) -> Result<BTreeMap<String, ipnet::Ipv4Net>, EngineError> {
+    let directory = world.directories.stack(&stack.name);
+    match ledger::read(&directory).map_err(system("read the ledger of", stack.name.as_str()))? {
+        Found::Ledger(ledger) => Ok(ledger.subnets),
+        Found::Lost(_) => Ok(BTreeMap::new()),
+    }
+}
+
+/// Ports the file asks for and that no forwarder of this stack holds.
+fn wanted_ports(stack: &Stack, observed: &Observed) -> BTreeSet<(crate::stack::Protocol, u16)> {
+    let ours: BTreeSet<_> = observed
+        .instances
+        .values()
+        .flat_map(|instance| &instance.forwarded)
+        .filter_map(|port| port.published.map(|published| (port.protocol, published)))
+        .collect();
+    stack
+        .workloads
+        .values()
+        .flat_map(|workload| &workload.ports)
+        .filter_map(|port| port.published.map(|published| (port.protocol, published)))
+        .filter(|port| !ours.contains(port))
+        .collect()
+}
+
+fn unavailable(world: &World, stack: &Stack) -> BTreeMap<Kind, String> {
+    let kinds: BTreeSet<Kind> = stack.workloads.values().map(|it| it.kind()).collect();
+    kinds
+        .into_iter()
+        .filter_map(|kind| world.workloads(kind).unavailable().map(|reason| (kind, reason)))
+        .collect()
+}
+
+/// Bind mounts whose source is not there and may not be made.
+fn missing_paths(stack: &Stack) -> BTreeSet<PathBuf> {
+    stack
+        .workloads
+        .values()
+        .flat_map(|workload| &workload.mounts)
+        .filter_map(|mount| match &mount.source {
+            MountSource::Bind { path, create: false } if !path.exists() => Some(path.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Digests of the files that secrets and configs come from. One that cannot be
+/// read has none: making the workload will say why.
+fn contents(stack: &Stack) -> BTreeMap<PathBuf, String> {
+    let files = stack.workloads.values().flat_map(|it| it.secrets.iter().chain(&it.configs));
+    let paths: BTreeSet<&PathBuf> = files
+        .filter_map(|file| match &file.source {
+            SecretSource::File(path) => Some(path),
+            SecretSource::Content(_) => None,
+        })
+        .collect();
+    let digest = |path: &PathBuf| {
+        let bytes = std::fs::read(path).ok()?;
+        Some((path.clone(), format!("sha256:{}", hex::encode(Sha256::digest(bytes)))))
+    };
+    paths.into_iter().filter_map(digest).collect()
+}
+
+fn system<E: std::error::Error + Send + Sync + 'static>(
+    operation: &'static str,
+    resource: &str,
+) -> impl FnOnce(E) -> EngineError {
+    let resource = resource.to_owned();
+    move |error| EngineError::new("facts", operation, resource, ErrorKind::System, error)
+}

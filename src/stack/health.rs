@@ -72,46 +72,80 @@ pub fn format_duration(duration: Duration) -> String {
         };
     }
     let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    let mut text = String::new();
-    if hours > 0 {
-        text.push_str(&format!("{hours}h"));
-    }
-    if minutes > 0 {
-        text.push_str(&format!("{minutes}m"));
-    }
-    if nanos > 0 {
+    let part = |number: u64, unit: &str| match number {
+        0 => String::new(),
+        number => format!("{number}{unit}"),
+    };
+    let seconds = if nanos > 0 {
         let fraction = format!("{nanos:09}");
-        text.push_str(&format!("{rest}.{}s", fraction.trim_end_matches('0')));
-    } else if rest > 0 || text.is_empty() {
-        text.push_str(&format!("{rest}s"));
-    }
-    text
+        format!("{rest}.{}s", fraction.trim_end_matches('0'))
+    } else if rest > 0 || hours + minutes == 0 {
+        format!("{rest}s")
+    } else {
+        String::new()
+    };
+    part(hours, "h") + &part(minutes, "m") + &seconds
 }
 
 /// Compose's durations: a sequence of decimal numbers with a unit each
-/// (`us`/`µs`, `ms`, `s`, `m`, `h`, and `d`/`w` nowhere). `None` if it is not one.
+/// (`ns`, `us`/`µs`, `ms`, `s`, `m`, `h`). `None` if it is not one.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     if text.is_empty() {
         return None;
     }
     let mut rest = text;
-    let mut total = 0.0_f64;
+    let mut total: u128 = 0;
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let number: f64 = rest[..digits].parse().ok()?;
-        rest = &rest[digits..];
-        let unit_end = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
-        total += number
-            * match &rest[..unit_end] {
-                "ns" => 1e-9,
-                "us" | "µs" => 1e-6,
-                "ms" => 1e-3,
-                "s" => 1.0,
-                "m" => 60.0,
-                "h" => 3600.0,
-                _ => return None,
-            };
-        rest = &rest[unit_end..];
+        let (number, after) = rest.split_at(digits);
+        let unit_end = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
+        let (unit, after) = after.split_at(unit_end);
+        total = total.checked_add(nanoseconds(number, unit)?)?;
+        rest = after;
     }
-    Duration::try_from_secs_f64(total).ok()
+    let seconds = u64::try_from(total / 1_000_000_000).ok()?;
+    Some(Duration::new(seconds, u32::try_from(total % 1_000_000_000).ok()?))
+}
+
+/// `number` (digits with at most one point) of `unit`, in nanoseconds; what is finer is dropped.
+fn nanoseconds(number: &str, unit: &str) -> Option<u128> {
+    let scale: u128 = match unit {
+        "ns" => 1,
+        "us" | "µs" => 1_000,
+        "ms" => 1_000_000,
+        "s" => 1_000_000_000,
+        "m" => 60_000_000_000,
+        "h" => 3_600_000_000_000,
+        _ => return None,
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
+        return None;
+    }
+    let fraction = &fraction[..fraction.len().min(12)];
+    let whole: u128 = if whole.is_empty() { 0 } else { whole.parse::<u64>().ok()?.into() };
+    let part: u128 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
+    let divisor = 10_u128.pow(u32::try_from(fraction.len()).ok()?);
+    Some(whole * scale + part * scale / divisor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_come_back_as_they_were_written() {
+        for text in ["2s", "1m30s", "1h", "1.5s", "250ms", "10us", "7ns", "0s", "26h3m"] {
+            let parsed = parse_duration(text).unwrap_or_else(|| panic!("{text}"));
+            assert_eq!(format_duration(parsed), text);
+        }
+        assert_eq!(parse_duration("1.5h"), parse_duration("1h30m"));
+    }
+
+    #[test]
+    fn what_is_not_a_duration_is_none() {
+        for text in ["", "5", "s", "1.s.", "1..5s", "-1s", "1d", "1 s", "99999999999999999999h"] {
+            assert_eq!(parse_duration(text), None, "{text}");
+        }
+    }
 }

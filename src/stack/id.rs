@@ -2,7 +2,9 @@
 //! the host: identities are functions of what the user wrote.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
 
@@ -57,8 +59,9 @@ impl fmt::Display for Kind {
 ///
 /// `number` counts from 1. A workload with one replica shows as `web`, one with
 /// several as `web-1`, `web-2`: the display name is also the host name, the DNS
-/// name and the argument of every verb.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// name and the argument of every verb. How it shows is no part of its identity:
+/// `web` and `web-1` are the same copy, before and after scaling.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct InstanceId {
     /// The workload's name in the file.
     pub workload: String,
@@ -69,9 +72,40 @@ pub struct InstanceId {
 }
 
 impl InstanceId {
+    /// What tells it from every other instance of the stack.
+    fn identity(&self) -> (&str, u32) {
+        (&self.workload, self.number)
+    }
+
     /// The only copy of a workload.
     pub fn single(workload: &str) -> Self {
         Self { workload: workload.to_owned(), number: 1, replicated: false }
+    }
+}
+
+impl PartialEq for InstanceId {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity() == other.identity()
+    }
+}
+
+impl Eq for InstanceId {}
+
+impl PartialOrd for InstanceId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for InstanceId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.identity().cmp(&other.identity())
+    }
+}
+
+impl Hash for InstanceId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.identity().hash(state);
     }
 }
 

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
-use super::{StateError, atomic};
-use crate::stack::StackName;
+use super::{Directories, StateError, atomic};
+use crate::plan::{Action, Plan};
+use crate::stack::{Stack, StackName};
 
 /// Version of the file's form.
 pub const VERSION: u32 = 1;
@@ -62,6 +63,34 @@ pub fn write(stack_directory: &Path, ledger: &Ledger) -> Result<(), StateError> 
         return Ok(());
     }
     atomic::write(&stack_directory.join(FILE), ledger)
+}
+
+impl Ledger {
+    /// What is worth remembering of a stack and the plan for it.
+    pub fn of(stack: &Stack, plan: &Plan) -> Self {
+        let subnets = plan.steps.iter().filter_map(|step| match &step.action {
+            Action::CreateNetwork(network) => Some((network.name.clone(), network.subnet)),
+            _ => None,
+        });
+        Self {
+            version: VERSION,
+            stack: stack.name.clone(),
+            directory: stack.directory.clone(),
+            files: stack.files.clone(),
+            subnets: subnets.collect(),
+        }
+    }
+
+    /// Writes it, keeping the subnets that are remembered already.
+    pub fn merge_into(mut self, directories: &Directories) -> Result<(), StateError> {
+        let directory = directories.stack(&self.stack);
+        if let Found::Ledger(old) = read(&directory)? {
+            for (network, subnet) in old.subnets {
+                self.subnets.entry(network).or_insert(subnet);
+            }
+        }
+        write(&directory, &self)
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::words::kind_and_name;
+use crate::diagnostic::{Diagnostic, Severity, Sources};
 use crate::event::{Event, What};
 
 /// An event: `{"elapsed":6.4,"kind":"vm","name":"db","event":"done","state":"ready",…}`.
@@ -28,6 +29,22 @@ pub fn event(event: &Event, elapsed: Duration) -> String {
     object.insert("event".into(), json!(word));
     object.extend(fields.iter().map(|(key, value)| ((*key).to_owned(), json!(value))));
     Value::Object(object).to_string()
+}
+
+/// An error or a warning about a place in the user's files.
+pub fn diagnostic(diagnostic: &Diagnostic, sources: &Sources) -> String {
+    let level = match diagnostic.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    };
+    let place = diagnostic.labels.first().map(|label| sources.place(label.span));
+    json!({
+        "event": level,
+        "message": diagnostic.title,
+        "place": place,
+        "help": diagnostic.help,
+    })
+    .to_string()
 }
 
 /// An error or a warning.

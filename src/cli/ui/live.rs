@@ -100,10 +100,10 @@ impl<'a> Live<'a> {
         let lines = render(&self.model, frame);
         let mut text = String::new();
         if self.lines > 0 {
-            text += &format!("\x1b[{}A", self.lines);
+            text.extend(["\x1b[", &self.lines.to_string(), "A"]);
         }
         for line in &lines {
-            text += &format!("\r{line}\x1b[K\n");
+            text.extend(["\r", line, "\x1b[K\n"]);
         }
         text.push_str("\x1b[J");
         drop(io::stderr().lock().write_all(text.as_bytes()));

@@ -68,7 +68,7 @@ fn a_low_terminal_folds_what_is_done_first() {
     for number in 0..40 {
         let what = if number < 38 { done("started", "") } else { running("starting") };
         let event = Event { resource: container(&format!("web-{number}")), what };
-        model.apply(&event, Duration::from_millis(7000));
+        model.apply(&event, Duration::from_secs(7));
     }
     insta::assert_snapshot!(picture(&model, 80, Some(7)));
     assert!(

@@ -1,0 +1,80 @@
+//! Which instances the names on a command line mean: one copy by its own name,
+//! all copies by their workload's, everything by none. Read from the records on
+//! disk, so that what has ended is found as well.
+
+use std::fs;
+use std::path::Path;
+
+use super::{CommandError, Invocation};
+use crate::shim;
+use crate::stack::StackName;
+use crate::state::{InstanceRecord, StateError};
+
+/// The records of the instances that `names` mean, in the order of their names.
+pub(super) fn chosen(
+    invocation: &Invocation,
+    stack: &StackName,
+    names: &[String],
+) -> Result<Vec<InstanceRecord>, CommandError> {
+    let all = all(&invocation.directories.stack(stack))?;
+    let is_named = |record: &InstanceRecord, name: &String| {
+        record.id.workload == *name || record.id.to_string() == *name
+    };
+    if let Some(name) = names.iter().find(|name| !all.iter().any(|it| is_named(it, name))) {
+        return Err(CommandError::NoSuchWorkload {
+            name: name.clone(),
+            stack: stack.to_string(),
+            known: all.iter().map(|record| record.id.to_string()).collect(),
+        });
+    }
+    let wanted = |record: &InstanceRecord| {
+        names.is_empty() || names.iter().any(|name| is_named(record, name))
+    };
+    Ok(all.into_iter().filter(wanted).collect())
+}
+
+/// The records of every stack.
+pub(super) fn everywhere(invocation: &Invocation) -> Result<Vec<InstanceRecord>, CommandError> {
+    let mut records = Vec::new();
+    for stack in stacks(invocation)? {
+        records.extend(all(&invocation.directories.stack(&stack))?);
+    }
+    Ok(records)
+}
+
+/// The names of all stacks that have left anything on disk.
+pub(super) fn stacks(invocation: &Invocation) -> Result<Vec<StackName>, CommandError> {
+    let directories = directories_in(&invocation.directories.lib.join("stacks"))?;
+    let names = directories.iter().filter_map(|path| StackName::new(path.file_name()?.to_str()?));
+    let mut names: Vec<StackName> = names.collect();
+    names.sort();
+    Ok(names)
+}
+
+/// Whether its process runs.
+pub(super) fn is_alive(invocation: &Invocation, record: &InstanceRecord) -> bool {
+    let run = invocation.directories.instance_run(&record.stack, &record.id);
+    shim::look(&run).is_some_and(|alive| alive.process)
+}
+
+/// Every record below a stack's directory, `<workload>/<n>/instance.json`.
+fn all(stack_directory: &Path) -> Result<Vec<InstanceRecord>, StateError> {
+    let mut records = Vec::new();
+    for workload in directories_in(stack_directory)? {
+        for instance in directories_in(&workload)? {
+            records.extend(InstanceRecord::read(&instance)?);
+        }
+    }
+    records.sort_by(|one, other| one.id.cmp(&other.id));
+    Ok(records)
+}
+
+fn directories_in(path: &Path) -> Result<Vec<std::path::PathBuf>, StateError> {
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(StateError::io("read", path)(error)),
+    };
+    let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
+    Ok(paths.filter(|path| path.is_dir()).collect())
+}

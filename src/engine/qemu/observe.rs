@@ -1,0 +1,137 @@
+//! Looking at VMs: records, processes, the guest's last word. QEMU is asked only
+//! whether it has stopped the machine.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use serde_json::Value;
+
+use super::boot::Boot;
+use super::error::{QemuError, about};
+use super::place::{self, Place};
+use super::qmp::Qmp;
+use super::{Qemu, ready, shares};
+use crate::engine::Result;
+use crate::guest::readiness;
+use crate::observed::{Exit, Health, ObservedInstance, Readiness, State};
+use crate::shim::{self, Alive, look::exit_record};
+use crate::stack::{InstanceId, Kind, StackName};
+use crate::state::InstanceRecord;
+
+/// How long QEMU may take to say whether the machine runs.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+impl Qemu {
+    pub(super) async fn look_at_all(&self, stack: &StackName) -> Result<Vec<ObservedInstance>> {
+        let mut records = Vec::new();
+        for directory in place::records(&self.directories, stack) {
+            let read = InstanceRecord::read(&directory);
+            let name = directory.to_string_lossy().into_owned();
+            let record =
+                read.map_err(|error| about("look at", &InstanceId::single(&name))(error.into()))?;
+            records.extend(record.filter(|record| record.kind == Kind::Vm));
+        }
+        try_join_all(records.into_iter().map(|record| async {
+            let id = record.id.clone();
+            self.look_at(record).await.map_err(about("look at", &id))
+        }))
+        .await
+    }
+
+    async fn look_at(&self, record: InstanceRecord) -> Result<ObservedInstance, QemuError> {
+        let place = self.place(&record.stack, &record.id);
+        let alive = shim::look(&place.run).filter(|alive| alive.process);
+        let boot = Boot::read(&place.run);
+        let (state, since) = match &alive {
+            Some(alive) => (life(&place, alive, boot.as_ref()).await, alive.status.started),
+            None => rest(&place, &record)?,
+        };
+        let present = boot.filter(|_| alive.is_some());
+        let ready = match &present {
+            Some(boot) => ready::readiness_of(&place, boot)?,
+            None => Readiness::Waiting,
+        };
+        let said_once = readiness::last(&place.ready())?;
+        Ok(ObservedInstance {
+            kind: Kind::Vm,
+            definition: record.definition,
+            image: record.image,
+            image_digest: record.image_digest,
+            addresses: record.addresses,
+            state,
+            minded: alive.as_ref().is_none_or(|alive| alive.shim)
+                && shares_minded(&place, &present),
+            held: record.held,
+            ever_ready: record.ever_ready
+                || ready == Readiness::Ready
+                || said_once.is_some_and(|word| word.errors.is_empty()),
+            ready,
+            health: health(&place, alive.as_ref()),
+            drift: BTreeMap::new(),
+            forwarded: BTreeSet::new(),
+            since,
+            emulated: present.and_then(|boot| boot.emulated),
+            id: record.id,
+        })
+    }
+}
+
+/// What a VM with a process does.
+async fn life(place: &Place, alive: &Alive, boot: Option<&Boot>) -> State {
+    let pid = alive.status.pid;
+    if alive.paused {
+        return State::Paused { pid };
+    }
+    let dead = boot.map(|boot| shares::dead(place, &boot.shares)).unwrap_or_default();
+    if !dead.is_empty() {
+        let reason = format!("what serves {} has died", dead.join(", "));
+        return State::Degraded { pid, reason };
+    }
+    let status =
+        async { Qmp::connect(&place.qmp()).await?.execute("query-status", Value::Null).await };
+    match tokio::time::timeout(PATIENCE, status).await {
+        Ok(Ok(status)) => match status["status"].as_str().unwrap_or_default() {
+            "paused" => State::Paused { pid },
+            "internal-error" | "io-error" | "guest-panicked" => {
+                let reason = format!("QEMU says {}", status["status"]);
+                State::Degraded { pid, reason }
+            }
+            _ => State::Running { pid },
+        },
+        Ok(Err(error)) => State::Degraded { pid, reason: error.to_string() },
+        Err(_) => State::Degraded { pid, reason: "QEMU does not answer".to_owned() },
+    }
+}
+
+/// What a VM without a process is, and since when.
+fn rest(place: &Place, record: &InstanceRecord) -> Result<(State, i64), QemuError> {
+    if !record.complete || !place.disk().exists() {
+        return Ok((State::HalfMade, record.created));
+    }
+    if let Some(exit) = exit_record(&place.exit())? {
+        let at = exit.exit.at;
+        return Ok((State::Exited(exit.exit), at));
+    }
+    // QEMU writes there from its first moment on.
+    if let Ok(meta) = place.console().metadata() {
+        use std::os::unix::fs::MetadataExt;
+        let at = meta.mtime();
+        return Ok((State::Exited(Exit { code: None, out_of_memory: false, at }), at));
+    }
+    Ok((State::Created, record.created))
+}
+
+fn shares_minded(place: &Place, boot: &Option<Boot>) -> bool {
+    let count = boot.as_ref().map_or(0, |boot| boot.shares.len());
+    (0..count).all(|number| {
+        shim::look(&place.share(number)).is_none_or(|alive| alive.shim || !alive.process)
+    })
+}
+
+/// The last answer, if it is about the present run.
+fn health(place: &Place, alive: Option<&Alive>) -> Option<Health> {
+    let bytes = std::fs::read(place.health()).ok()?;
+    let health: Health = serde_json::from_slice(&bytes).ok()?;
+    (health.at >= alive?.status.started).then_some(health)
+}

@@ -1,0 +1,140 @@
+//! The plans of `start`, `stop`, `restart` and `rm`: small ones, made of the
+//! same parts. They act on what exists, as it was made; applying the file is
+//! `up`'s work.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::course::{Asked, course_of_verb};
+use super::down::stop_order;
+use super::given::{Given, Options, Wait};
+use super::steps::Steps;
+use super::up::plan_with;
+use super::{Action, Blocked, Cause, Change, Kept, Loss, Plan, Resource, Verb};
+use crate::facts::Facts;
+use crate::observed::{Observed, ObservedInstance, State};
+use crate::stack::{InstanceId, Kind, Stack};
+
+/// Starts what is at rest, as it was made.
+pub fn start(
+    stack: &Stack,
+    observed: &Observed,
+    facts: &Facts,
+    ids: &BTreeSet<InstanceId>,
+) -> Plan {
+    run(stack, observed, facts, &Asked { ids: ids.clone(), restart: false })
+}
+
+/// Stops and starts, dependents stopping first; starts what is at rest.
+pub fn restart(
+    stack: &Stack,
+    observed: &Observed,
+    facts: &Facts,
+    ids: &BTreeSet<InstanceId>,
+) -> Plan {
+    run(stack, observed, facts, &Asked { ids: ids.clone(), restart: true })
+}
+
+fn run(stack: &Stack, observed: &Observed, facts: &Facts, asked: &Asked) -> Plan {
+    let options = Options {
+        only: Some(asked.ids.iter().map(|id| id.workload.clone()).collect()),
+        no_deps: true,
+        wait: Wait::Dependencies,
+        ..Options::default()
+    };
+    let given = Given { stack, observed, facts, options: &options };
+    plan_with(given, &|chosen, id, workload, _| course_of_verb(chosen, id, workload, asked))
+}
+
+/// Stops these, dependents first. What it published is closed before.
+pub fn stop(observed: &Observed, stack: Option<&Stack>, ids: &BTreeSet<InstanceId>) -> Plan {
+    end(observed, stack, ids, &End { word: "stop", remove: false, stop: true })
+}
+
+/// Removes these; those that run only with `stop_first` (`rm -s`). A VM's disk
+/// stays.
+pub fn remove(
+    observed: &Observed,
+    stack: Option<&Stack>,
+    ids: &BTreeSet<InstanceId>,
+    stop_first: bool,
+) -> Plan {
+    end(observed, stack, ids, &End { word: "rm", remove: true, stop: stop_first })
+}
+
+/// What `stop` and `rm` differ in.
+struct End {
+    word: &'static str,
+    remove: bool,
+    stop: bool,
+}
+
+fn end(observed: &Observed, stack: Option<&Stack>, ids: &BTreeSet<InstanceId>, end: &End) -> Plan {
+    let mut plan = Plan::default();
+    let mut steps = Steps::default();
+    let mut stopped: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    let chosen = || observed.instances.values().filter(|it| ids.contains(&it.id));
+    for (name, dependents) in stop_order(chosen(), stack) {
+        for instance in chosen().filter(|it| it.id.workload == name) {
+            let before = dependents.iter().filter_map(|name| stopped.get(name)).flatten().copied();
+            let stop = end_one(instance, end, before.collect(), &mut plan, &mut steps);
+            stopped.entry(name.clone()).or_default().extend(stop);
+        }
+    }
+    plan.steps = steps.into_vec();
+    plan
+}
+
+/// Lays out the end of one; the step that stops it.
+fn end_one(
+    instance: &ObservedInstance,
+    end: &End,
+    before: Vec<usize>,
+    plan: &mut Plan,
+    steps: &mut Steps,
+) -> Option<usize> {
+    let (id, kind) = (&instance.id, instance.kind);
+    let resource = || Resource::Instance(kind, id.clone());
+    if instance.is_alive() && !end.stop {
+        plan.blocked.push(Blocked {
+            resource: resource(),
+            reason: "it is running".into(),
+            help: Some(format!("`windlass rm -s {id}` stops it first")),
+        });
+        return None;
+    }
+    let removes = end.remove && !(kind == Kind::Vm && !instance.is_alive());
+    if !instance.is_alive() && !removes {
+        let reason = match (kind, end.remove) {
+            (Kind::Vm, true) => format!("its disk stays until `windlass volume rm {id}`"),
+            _ => "not running".into(),
+        };
+        plan.kept.push(Kept { resource: resource(), reason });
+        return None;
+    }
+    plan.changes.push(Change {
+        resource: resource(),
+        verb: if end.remove { Verb::Remove } else { Verb::Stop },
+        causes: vec![Cause::Asked(end.word.into())],
+        loss: if instance.is_alive() { Loss::Downtime } else { Loss::None },
+    });
+    let mut last: Vec<usize> = Vec::new();
+    let mut stop = None;
+    if !instance.forwarded.is_empty() {
+        last = vec![steps.add(resource(), Action::ClosePorts(id.clone()), [])];
+    }
+    if matches!(instance.state, State::Paused { .. }) {
+        last = vec![steps.add(resource(), Action::Unpause(id.clone(), kind), last)];
+    }
+    if instance.is_alive() {
+        last.extend(before);
+        let index = steps.add(resource(), Action::Stop(id.clone(), kind), last);
+        stop = Some(index);
+        last = vec![index];
+    }
+    if removes {
+        let action = Action::Remove { id: id.clone(), kind, disk: false };
+        steps.add(resource(), action, last);
+    }
+    stop
+}

@@ -1,0 +1,476 @@
+//! What holds for every plan, whatever the file and whatever is on the host:
+//! it converges, is quiet afterwards, may be cut short anywhere, is the same
+//! each time, touches nothing it need not touch, and loses no data unsaid.
+#![allow(missing_docs, unreachable_pub)]
+
+#[path = "properties/stacks.rs"]
+mod stacks;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use windlass::engine::fake::Fake;
+use windlass::facts::Facts;
+use windlass::observed::{Exit, Observed, ObservedInstance, State};
+use windlass::plan::{
+    self, Action, Cause, Consent, DownOptions, Loss, Options, Plan, Resource, Verb, display,
+};
+use windlass::stack::definition::differences;
+use windlass::stack::{Definition, Kind, OnChange, Role, Stack};
+
+use stacks::{any_stack, stack, workload};
+
+fn facts() -> Facts {
+    Facts { home_id: "0123abcd".into(), mtu: 1500, ..Facts::default() }
+}
+
+fn up(stack: &Stack, fake: &Fake) -> Plan {
+    let options = Options { remove_orphans: true, ..Options::default() };
+    plan::plan(stack, &fake.observed(), &facts(), &options)
+}
+
+/// Performs every step; the plan must be possible.
+fn carry_out(plan: &Plan, fake: &Fake) -> Result<(), TestCaseError> {
+    for (index, step) in plan.steps.iter().enumerate() {
+        if let Err(error) = fake.perform(&step.action) {
+            let why = format!("step {index} {:?}: {error}: {}", step.action, error.source);
+            return Err(TestCaseError::fail(why));
+        }
+    }
+    Ok(())
+}
+
+/// The host is exactly what the file says, seen without asking the planner.
+fn assert_equals(stack: &Stack, observed: &Observed) -> Result<(), TestCaseError> {
+    for (id, workload) in stack.instances() {
+        let instance = observed.instances.get(&id);
+        let instance = instance.ok_or_else(|| TestCaseError::fail(format!("{id} is missing")))?;
+        let completed = matches!(&instance.state, State::Exited(exit) if exit.code == Some(0));
+        let runs = matches!(instance.state, State::Running { .. }) && instance.minded;
+        let held = matches!(instance.state, State::Paused { .. }) && instance.held;
+        prop_assert!(runs || completed || held, "{} is {:?}", id, instance.state);
+        prop_assert!(instance.drift.is_empty());
+        prop_assert_eq!(instance.id.to_string(), id.to_string());
+        let desired = Definition::of(workload, &BTreeMap::new());
+        let left: Vec<_> = differences(&instance.definition, &desired)
+            .into_iter()
+            .filter(|it| !(ignores(workload) && it.field.starts_with("cloud_init.")))
+            .collect();
+        prop_assert!(left.is_empty(), "{}: {:?}", id, left);
+        let joined: Vec<&String> = workload.networks.keys().collect();
+        prop_assert_eq!(instance.addresses.keys().collect::<Vec<_>>(), joined);
+        if runs {
+            prop_assert_eq!(
+                instance.forwarded.len(),
+                workload.ports.len(),
+                "{} {:?}",
+                id,
+                instance
+            );
+        }
+        for (network, address) in &instance.addresses {
+            let on = &observed.networks[network];
+            prop_assert!(on.subnet.is_some_and(|it| it.contains(address)));
+            prop_assert!(on.zone.0[&id.to_string()].contains(address));
+            prop_assert!(on.zone.0[&id.workload].contains(address));
+            prop_assert!(on.names_alive && on.up);
+        }
+    }
+    for (name, network) in &stack.networks {
+        let subnet = observed.networks.get(name).and_then(|it| it.subnet);
+        prop_assert!(subnet.is_some());
+        prop_assert!(network.subnet.is_none() || network.subnet == subnet);
+    }
+    for volume in stack.volumes.values() {
+        prop_assert!(observed.volumes.contains_key(&volume.resolved));
+    }
+    prop_assert_eq!(observed.firewall.is_some(), !observed.networks.is_empty());
+    let addresses: Vec<_> =
+        observed.instances.values().flat_map(|it| it.addresses.iter()).collect();
+    let distinct: BTreeSet<_> = addresses.iter().collect();
+    prop_assert_eq!(addresses.len(), distinct.len(), "an address was given twice");
+    Ok(())
+}
+
+fn ignores(workload: &windlass::stack::Workload) -> bool {
+    let Role::Vm(vm) = &workload.role else { return false };
+    vm.cloud_init.as_ref().is_some_and(|it| it.on_change == OnChange::Ignore)
+}
+
+/// Brings the host there and checks that it is there and nothing is left to do.
+fn converge(stack: &Stack, fake: &Fake) -> Result<(), TestCaseError> {
+    let plan = up(stack, fake);
+    prop_assert!(plan.blocked.is_empty(), "{:?}", plan.blocked);
+    check_form(&plan)?;
+    carry_out(&plan, fake)?;
+    assert_equals(stack, &fake.observed())?;
+    prop_assert!(
+        fake.cut_off().is_empty(),
+        "{:?} hold on to a bridge that is gone",
+        fake.cut_off()
+    );
+    let again = up(stack, fake);
+    prop_assert!(again.steps.is_empty(), "not quiet: {:#?}", again.steps);
+    prop_assert!(again.changes.is_empty(), "not quiet: {:#?}", again.changes);
+    Ok(())
+}
+
+/// Edges point backwards; every change says why; every lost byte is announced.
+fn check_form(plan: &Plan) -> Result<(), TestCaseError> {
+    let mut at_stake = BTreeSet::new();
+    for change in &plan.changes {
+        prop_assert!(!change.causes.is_empty());
+        if let Loss::Data(_) = change.loss {
+            at_stake.insert(&change.resource);
+        }
+    }
+    for (index, step) in plan.steps.iter().enumerate() {
+        prop_assert!(step.after.iter().all(|before| *before < index));
+        let loses = match &step.action {
+            Action::SetDiskAside(_) | Action::RemoveVolume(_) => true,
+            Action::Remove { kind: Kind::Vm, disk, .. } => *disk,
+            _ => false,
+        };
+        let untried = plan.changes.iter().any(|change| {
+            let made_again = matches!(change.verb, Verb::Recreate | Verb::Create);
+            let half_made = change.causes.contains(&Cause::Seen("was left half made".into()));
+            change.resource == step.resource && (made_again || half_made)
+        });
+        prop_assert!(!loses || untried || at_stake.contains(&step.resource));
+        let told = plan.changes.iter().any(|change| change.resource == step.resource);
+        let own = !matches!(step.resource, Resource::Instance(..) | Resource::Volume(_))
+            || matches!(step.action, Action::Await { .. });
+        prop_assert!(told || own, "{:?} is done and not told", step);
+    }
+    prop_assert!(plan.steps.is_empty() || !plan.changes.is_empty(), "steps and nothing told");
+    Ok(())
+}
+
+/// Things that happen behind our back.
+#[derive(Debug, Clone)]
+enum Damage {
+    Kill(usize, i32),
+    Vanish(usize),
+    Pause(usize, bool),
+    Degrade(usize),
+    LoseShim(usize),
+    Drift(usize),
+    HalfMake(usize),
+    LoseForwarder(usize),
+    LoseNetwork(usize),
+    DownNetwork(usize),
+    LoseAddress(usize),
+    LoseNames(usize),
+    LoseFirewall,
+    LoseRule,
+    Docker,
+    LoseVolume(usize),
+    Reboot,
+}
+
+fn any_damage() -> impl Strategy<Value = Damage> {
+    let n = 0_usize..20;
+    prop_oneof![
+        (n.clone(), prop::sample::select(vec![0, 1, 137]))
+            .prop_map(|(n, code)| Damage::Kill(n, code)),
+        n.clone().prop_map(Damage::Vanish),
+        (n.clone(), any::<bool>()).prop_map(|(n, held)| Damage::Pause(n, held)),
+        n.clone().prop_map(Damage::Degrade),
+        n.clone().prop_map(Damage::LoseShim),
+        n.clone().prop_map(Damage::Drift),
+        n.clone().prop_map(Damage::HalfMake),
+        n.clone().prop_map(Damage::LoseForwarder),
+        n.clone().prop_map(Damage::LoseNetwork),
+        n.clone().prop_map(Damage::DownNetwork),
+        n.clone().prop_map(Damage::LoseAddress),
+        n.clone().prop_map(Damage::LoseNames),
+        Just(Damage::LoseFirewall),
+        Just(Damage::LoseRule),
+        Just(Damage::Docker),
+        n.prop_map(Damage::LoseVolume),
+        Just(Damage::Reboot),
+    ]
+}
+
+fn nth<'a, K: Ord, V>(map: &'a mut BTreeMap<K, V>, n: usize) -> Option<&'a mut V> {
+    let count = map.len().max(1);
+    map.values_mut().nth(n % count)
+}
+
+fn ended(code: Option<i32>) -> State {
+    State::Exited(Exit { code, out_of_memory: false, at: 0 })
+}
+
+fn end(instance: &mut ObservedInstance, code: Option<i32>) {
+    if instance.is_alive() {
+        instance.state = ended(code);
+        instance.minded = false;
+        instance.health = None;
+    }
+}
+
+impl Damage {
+    fn strike(&self, observed: &mut Observed) {
+        match *self {
+            Self::Kill(n, code) => {
+                if let Some(it) = nth(&mut observed.instances, n) {
+                    end(it, Some(code));
+                }
+            }
+            Self::Vanish(n) => {
+                let gone = nth(&mut observed.instances, n).map(|it| it.id.clone());
+                observed.instances.retain(|id, _| Some(id) != gone.as_ref());
+            }
+            Self::Pause(n, held) => {
+                if let Some(it) = nth(&mut observed.instances, n)
+                    && let State::Running { pid } = it.state
+                {
+                    it.state = State::Paused { pid };
+                    it.held = held;
+                }
+            }
+            Self::Degrade(n) => {
+                if let Some(it) = nth(&mut observed.instances, n)
+                    && let State::Running { pid } = it.state
+                    && it.kind == Kind::Vm
+                {
+                    it.state = State::Degraded { pid, reason: "its virtiofsd died".into() };
+                }
+            }
+            Self::LoseShim(n) => {
+                if let Some(it) = nth(&mut observed.instances, n) {
+                    it.minded = it.minded && it.kind == Kind::Container;
+                }
+            }
+            Self::Drift(n) => {
+                if let Some(it) = nth(&mut observed.instances, n)
+                    && it.is_alive()
+                {
+                    it.drift.insert("cpus".into(), "7".into());
+                }
+            }
+            Self::HalfMake(n) => {
+                if let Some(it) = nth(&mut observed.instances, n)
+                    && !it.is_alive()
+                {
+                    it.state = State::HalfMade;
+                }
+            }
+            Self::LoseForwarder(n) => {
+                if let Some(it) = nth(&mut observed.instances, n) {
+                    it.forwarded.clear();
+                }
+            }
+            Self::LoseNetwork(n) => {
+                let gone = nth(&mut observed.networks, n).map(|it| it.name.clone());
+                observed.networks.retain(|name, _| Some(name) != gone.as_ref());
+            }
+            Self::DownNetwork(n) => {
+                if let Some(it) = nth(&mut observed.networks, n) {
+                    it.up = false;
+                }
+            }
+            Self::LoseAddress(n) => {
+                if let Some(it) = nth(&mut observed.networks, n) {
+                    (it.subnet, it.gateway) = (None, None);
+                }
+            }
+            Self::LoseNames(n) => {
+                if let Some(it) = nth(&mut observed.networks, n) {
+                    it.names_alive = false;
+                }
+            }
+            Self::LoseFirewall => observed.firewall = None,
+            Self::LoseRule => {
+                if let Some(rules) = &mut observed.firewall {
+                    rules.pop_first();
+                }
+            }
+            Self::Docker => {
+                for network in observed.networks.values_mut() {
+                    network.docker_accepts = Some(false);
+                }
+            }
+            Self::LoseVolume(n) => {
+                let gone = nth(&mut observed.volumes, n).map(|it| it.resolved.clone());
+                let used = observed.instances.values().any(ObservedInstance::is_alive);
+                observed.volumes.retain(|name, _| used || Some(name) != gone.as_ref());
+            }
+            Self::Reboot => {
+                for instance in observed.instances.values_mut() {
+                    end(instance, None);
+                    instance.forwarded.clear();
+                }
+                observed.networks.clear();
+                observed.firewall = None;
+            }
+        }
+    }
+}
+
+/// A host with some history: another stack brought up, then damage.
+fn any_history() -> impl Strategy<Value = (Option<Stack>, Vec<Damage>)> {
+    (prop::option::weighted(0.8, any_stack()), prop::collection::vec(any_damage(), 0..5))
+}
+
+fn host_with((before, damage): &(Option<Stack>, Vec<Damage>)) -> Result<Fake, TestCaseError> {
+    let fake = Fake::default();
+    if let Some(before) = before {
+        carry_out(&up(before, &fake), &fake)?;
+    }
+    for damage in damage {
+        fake.meddle(|observed| damage.strike(observed));
+    }
+    Ok(fake)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn converges_and_is_quiet(stack in any_stack(), history in any_history()) {
+        converge(&stack, &host_with(&history)?)?;
+    }
+
+    #[test]
+    fn may_be_cut_short_anywhere(
+        stack in any_stack(),
+        history in any_history(),
+        cuts in prop::collection::vec(prop::collection::vec(0_u8..4, 0..80), 1..4),
+    ) {
+        let fake = host_with(&history)?;
+        for cut in &cuts {
+            let plan = up(&stack, &fake);
+            check_form(&plan)?;
+            // Any set of steps that holds, with each, all that it waits for.
+            let mut done = vec![false; plan.steps.len()];
+            for (index, step) in plan.steps.iter().enumerate() {
+                let draw = cut.get(index % cut.len().max(1)).copied().unwrap_or(0);
+                if draw > 0 && step.after.iter().all(|before| done[*before]) {
+                    done[index] = fake.perform(&step.action).is_ok();
+                    prop_assert!(done[index], "{:?}", step);
+                }
+            }
+        }
+        converge(&stack, &fake)?;
+    }
+
+    #[test]
+    fn is_deterministic(stack in any_stack(), history in any_history()) {
+        let fake = host_with(&history)?;
+        prop_assert_eq!(up(&stack, &fake), up(&stack, &fake));
+    }
+
+    #[test]
+    fn survives_being_written_down(stack in any_stack(), history in any_history()) {
+        let plan = up(&stack, &host_with(&history)?);
+        let text = serde_json::to_string(&plan).expect("a plan is data");
+        prop_assert_eq!(serde_json::from_str::<Plan>(&text).expect("and reads back"), plan);
+    }
+
+    #[test]
+    fn one_changed_value_touches_that_container_alone(stack in any_stack(), choice in 0_usize..6) {
+        let fake = Fake::default();
+        carry_out(&up(&stack, &fake), &fake)?;
+        let mut changed = stack.clone();
+        let containers = changed.workloads.values_mut().filter(|it| it.kind() == Kind::Container);
+        let mut containers: Vec<_> = containers.collect();
+        prop_assume!(!containers.is_empty());
+        let index = choice % containers.len();
+        let name = containers[index].name.clone();
+        containers[index].environment.insert("NEW".into(), "on".into());
+        drop(containers);
+        let follow: BTreeSet<&String> = changed
+            .workloads
+            .values()
+            .filter(|it| it.depends_on.values().any(|on| on.restart))
+            .map(|it| &it.name)
+            .collect();
+        let plan = up(&changed, &fake);
+        for step in &plan.steps {
+            match &step.resource {
+                Resource::Instance(_, id) => {
+                    prop_assert!(id.workload == name || follow.contains(&id.workload), "{:?}", step);
+                }
+                Resource::Image(_) => {}
+                other => prop_assert!(false, "{:?} is touched", other),
+            }
+        }
+    }
+
+    #[test]
+    fn down_leaves_nothing_but_volumes_and_disks(stack in any_stack(), history in any_history()) {
+        let fake = host_with(&history)?;
+        carry_out(&up(&stack, &fake), &fake)?;
+        let before = fake.observed();
+        let options = DownOptions { name: &stack.name, stack: None, volumes: false, remove_orphans: false };
+        let plan = plan::down(&before, &facts(), &options);
+        check_form(&plan)?;
+        carry_out(&plan, &fake)?;
+        let after = fake.observed();
+        prop_assert_eq!(&after.volumes, &before.volumes);
+        prop_assert!(after.networks.is_empty() && after.firewall.is_none());
+        prop_assert!(after.instances.values().all(|it| it.kind == Kind::Vm && !it.is_alive()));
+        let disks = |observed: &Observed| -> Vec<String> {
+            let vms = observed.instances.values().filter(|it| it.kind == Kind::Vm);
+            vms.filter(|it| it.state != State::HalfMade).map(|it| it.id.to_string()).collect()
+        };
+        prop_assert_eq!(disks(&after), disks(&before));
+        prop_assert!(display::is_nothing(&plan::down(&after, &facts(), &options)));
+        // And everything comes back, disks and addresses of VMs included.
+        converge(&stack, &fake)?;
+        for (id, had) in before.instances.iter().filter(|(_, it)| it.kind == Kind::Vm) {
+            prop_assert_eq!(fake.observed().instances.get(id).map(|it| it.addresses.clone()), Some(had.addresses.clone()));
+        }
+    }
+
+    #[test]
+    fn down_with_volumes_leaves_nothing_and_asks_first(stack in any_stack(), history in any_history()) {
+        let fake = host_with(&history)?;
+        let before = fake.observed();
+        let options = DownOptions { name: &stack.name, stack: None, volumes: true, remove_orphans: false };
+        let plan = plan::down(&before, &facts(), &options);
+        check_form(&plan)?;
+        let holds_data = !before.volumes.is_empty();
+        let yes = Consent { yes: true, ..Consent::default() };
+        prop_assert!(!holds_data || yes.check(&plan).is_err());
+        let volumes = Consent { volumes: true, ..Consent::default() };
+        prop_assert!(volumes.check(&plan).is_ok());
+        carry_out(&plan, &fake)?;
+        prop_assert_eq!(fake.observed(), Observed::default());
+    }
+
+    #[test]
+    fn every_plan_has_words(stack in any_stack(), history in any_history()) {
+        let plan = up(&stack, &host_with(&history)?);
+        let screen = display::Screen { stack: "shop", file: "windlass.yaml", ascii: true };
+        let text = screen.plan(&plan);
+        prop_assert!(text.is_ascii(), "{}", text);
+        prop_assert!(text.starts_with("shop: "));
+        for change in &plan.changes {
+            if let Resource::Instance(_, id) = &change.resource {
+                prop_assert!(text.contains(&id.to_string()));
+            }
+        }
+    }
+}
+
+#[test]
+fn an_orphan_is_left_alone_and_keeps_its_network_names_and_ports() {
+    let fake = Fake::default();
+    let mut old = workload("old", Kind::Container);
+    old.networks =
+        BTreeMap::from([("attic".into(), windlass::stack::workload::Attachment::default())]);
+    let both = stack(vec![workload("web", Kind::Container), old]);
+    carry_out(&up(&both, &fake), &fake).expect("possible");
+    let before = fake.observed();
+    let web = stack(vec![workload("web", Kind::Container)]);
+    let plan = plan::plan(&web, &before, &facts(), &Options::default());
+    assert!(display::is_nothing(&plan), "{plan:#?}");
+    assert_eq!(plan.orphans.len(), 1);
+    let options = Options { remove_orphans: true, ..Options::default() };
+    let plan = plan::plan(&web, &before, &facts(), &options);
+    carry_out(&plan, &fake).expect("possible");
+    assert_eq!(fake.observed().instances.len(), 1);
+    assert!(!fake.observed().networks.contains_key("attic"));
+}
