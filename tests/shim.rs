@@ -81,9 +81,14 @@ fn a_program_that_is_not_there_is_named() {
     );
 }
 
+/// Kills, and waits until the process has ended.
 fn kill(pid: i32) {
+    use rustix::event::{PollFd, PollFlags, poll};
+    use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
     let pid = rustix::process::Pid::from_raw(pid).expect("pid");
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("kill");
+    let process = pidfd_open(pid, PidfdFlags::empty()).expect("pidfd");
+    pidfd_send_signal(&process, Signal::KILL).expect("kill");
+    poll(&mut [PollFd::new(&process, PollFlags::IN)], None).expect("poll");
 }
 
 /// Waits for a line, as an attached user would.
@@ -250,4 +255,49 @@ fn a_shim_answers_what_it_does_not_know() {
     let newer = ask("{\"version\":99,\"body\":\"status\"}\n");
     assert!(newer.contains("shim_pid"), "what it knows it does: {newer}");
     request(&spec.run_directory, &Request::Signal { signal: 9 }).expect("signal");
+}
+
+#[test]
+fn a_program_gets_open_taps_that_go_with_it() {
+    if !needs_root("shim") {
+        return;
+    }
+    let home = Home::new();
+    let own = std::process::id();
+    let (bridge, tap) = (format!("wltb-{own}"), format!("wltt-{own}"));
+    let ip = |arguments: &[&str]| {
+        std::process::Command::new("ip").args(arguments).status().expect("ip").success()
+    };
+    assert!(ip(&["link", "add", &bridge, "type", "bridge"]));
+    let mut program = script("");
+    let text = "echo fd $0; echo ok >/proc/self/fd/$WINDLASS_READY_FD; sleep 1000";
+    program.argv = ["/bin/sh", "-c", text, "{tap0}"].map(String::from).into();
+    program.says_ready = true;
+    let mut spec = spec(&home, program);
+    spec.interfaces.push(windlass::shim::Interface {
+        host_name: tap.clone(),
+        bridge: bridge.clone(),
+        label: "windlass:test".into(),
+        ipv4: std::net::Ipv4Addr::UNSPECIFIED,
+        prefix: 0,
+        gateway: None,
+        mac: String::new(),
+        mtu: 1400,
+    });
+    let launched = launcher().launch(&spec);
+    let read = |file: &str| std::fs::read_to_string(format!("/sys/class/net/{tap}/{file}"));
+    let (label, mtu) = (read("ifalias"), read("mtu"));
+    let ended = launched.as_ref().ok().map(|status| {
+        kill(status.pid);
+        exit_of(&spec)
+    });
+    assert!(ip(&["link", "del", &bridge]));
+    launched.expect("launch");
+    assert_eq!(ended.and_then(|exit| exit.code), Some(137));
+    assert_eq!(label.expect("ifalias").trim(), "windlass:test");
+    assert_eq!(mtu.expect("mtu").trim(), "1400");
+    assert!(read("mtu").is_err(), "the tap is left");
+    let log = log_of(&spec);
+    let number = log.trim().rsplit(' ').next().and_then(|word| word.parse::<i32>().ok());
+    assert!(number.is_some_and(|number| number > 2), "{log}");
 }
