@@ -16,7 +16,7 @@ use windlass::engine::{EngineError, Exec, ExecCommand, ExecOutput, Images, Strea
 use windlass::event::Events;
 use windlass::image::{ContainerImage, ImageError};
 use windlass::observed::{ObservedInstance, State};
-use windlass::plan::Desired;
+use windlass::plan::{Address, Desired};
 use windlass::shim::cgroup::Hierarchies;
 use windlass::shim::{Request, look, request};
 use windlass::stack::{
@@ -538,4 +538,79 @@ fn a_terminal_is_one_inside_and_can_be_attached() {
         let (_, bytes) = attached.next_output().expect("read").expect("still there");
         seen.push_str(&String::from_utf8_lossy(&bytes));
     }
+}
+
+/// A bridge of the test's own, gone with it.
+struct Bridge(String);
+
+impl Bridge {
+    fn new(number: u32, address: &str) -> Self {
+        let bridge = Self(format!("wlt{number}-{}", std::process::id()));
+        bridge.ip(&["link", "add", &bridge.0, "type", "bridge"]);
+        bridge.ip(&["addr", "add", address, "dev", &bridge.0]);
+        bridge.ip(&["link", "set", &bridge.0, "up"]);
+        bridge
+    }
+
+    fn ip(&self, arguments: &[&str]) {
+        let status = std::process::Command::new("ip").args(arguments).status().expect("ip");
+        assert!(status.success(), "ip {arguments:?} on {}", self.0);
+    }
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        drop(std::process::Command::new("ip").args(["link", "del", &self.0]).status());
+    }
+}
+
+#[test]
+fn it_is_on_its_networks_and_leaves_no_interface() {
+    let Some(world) = World::new() else { return };
+    let bridge = Bridge::new(0, "10.213.77.1/24");
+    let host_interface = format!("wltv-{}", std::process::id());
+    let sys = PathBuf::from(format!("/sys/class/net/{host_interface}"));
+    let desired = sleeping(&world, |desired, _| {
+        desired.addresses.push(Address {
+            network: "back".into(),
+            bridge: bridge.0.clone(),
+            host_interface: host_interface.clone(),
+            ipv4: "10.213.77.5".parse().expect("address"),
+            subnet: "10.213.77.0/24".parse().expect("subnet"),
+            gateway: "10.213.77.1".parse().expect("address"),
+            default_route: true,
+            mac: "02:11:22:33:44:55".into(),
+            mtu: 1400,
+        });
+    });
+    let shown = world.exec(&capture(&["sh", "-c", "ip addr; ip route; cat /etc/resolv.conf"]));
+    for text in [
+        "mtu 1400",
+        "02:11:22:33:44:55",
+        "10.213.77.5/24 brd 10.213.77.255",
+        "default via 10.213.77.1 dev eth0",
+        "nameserver 10.213.77.1",
+        "search test.windlass.internal",
+    ] {
+        assert!(shown.output.contains(text), "{text} is not in {}", shown.output);
+    }
+    let ping = capture(&["ping", "-c", "1", "-W", "5", "10.213.77.1"]);
+    assert_eq!(world.exec(&ping).code, 0);
+    let label = std::fs::read_to_string(sys.join("ifalias")).expect("ifalias");
+    assert!(label.starts_with("windlass:") && label.contains(":test:"), "{label}");
+    let master = std::fs::read_link(sys.join("master")).expect("master");
+    assert!(master.ends_with(&bridge.0));
+    assert!(matches!(world.observed().state, State::Running { .. }));
+    bridge.ip(&["link", "del", &host_interface]);
+    assert!(matches!(world.observed().state, State::Degraded { .. }));
+    world.stop(Duration::from_secs(10));
+    world.wait(world.engine.start(&desired)).expect("start again");
+    assert!(sys.exists());
+    let alive = look(&world.run()).expect("alive");
+    let process = rustix::process::Pid::from_raw(alive.status.shim_pid).expect("pid");
+    rustix::process::kill_process(process, rustix::process::Signal::KILL).expect("kill");
+    world.wait(world.engine.exited(&world.stack, &world.id)).expect("exit");
+    // A shim that was killed leaves it to the kernel, which takes its time:
+    // the next start must not trip over it.
+    world.wait(world.engine.start(&desired)).expect("start at once");
 }

@@ -1,7 +1,13 @@
 //! What tests with real processes share: a state directory of their own that
 //! leaves nothing behind, and a root file system made from a static busybox.
 #![allow(dead_code, clippy::allow_attributes, reason = "each test file uses a part of it")]
-#![allow(missing_docs, unreachable_pub)]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::missing_panics_doc,
+    clippy::new_without_default,
+    reason = "part of the tests, documented by their use"
+)]
 
 use std::path::{Path, PathBuf};
 

@@ -29,10 +29,7 @@ use crate::observed::ObservedInstance;
 use crate::plan::Desired;
 use crate::shim::{Launcher, ended, look as look_at};
 use crate::stack::{InstanceId, Kind, StackName};
-use crate::state::{Directories, InstanceRecord, names};
-
-/// Limits of the present run, in the run directory.
-const LIMITS_FILE: &str = "limits.json";
+use crate::state::{Directories, names};
 
 /// How long the kernel may take to end what it was told to kill.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
@@ -57,7 +54,8 @@ pub struct Embedded(Arc<Home>);
 #[derive(Debug)]
 struct Home {
     directories: Directories,
-    home_id: String,
+    /// Identity of the state directory, part of every name seen host-wide.
+    id: String,
     launcher: Arc<Launcher>,
     images: Arc<dyn ContainerImages>,
 }
@@ -76,11 +74,7 @@ impl Home {
     }
 
     fn cgroup(&self, stack: &StackName, id: &InstanceId) -> String {
-        names::cgroup(&self.home_id, stack, id)
-    }
-
-    fn record(&self, directory: &Path) -> std::result::Result<InstanceRecord, EmbeddedError> {
-        InstanceRecord::read(directory)?.ok_or(EmbeddedError::NotFound)
+        names::cgroup(&self.id, stack, id)
     }
 }
 
@@ -92,7 +86,7 @@ impl Embedded {
         launcher: Arc<Launcher>,
         images: Arc<dyn ContainerImages>,
     ) -> Self {
-        Self(Arc::new(Home { directories, home_id, launcher, images }))
+        Self(Arc::new(Home { directories, id: home_id, launcher, images }))
     }
 
     /// Runs blocking work on a thread for it.

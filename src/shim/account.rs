@@ -58,12 +58,11 @@ fn resolve(text: &str, passwd: &str, group: &str) -> Result<Account, Refusal> {
     if account.home.is_empty() {
         "/".clone_into(&mut account.home);
     }
-    match wanted_group {
-        Some(wanted) => account.group = group_number(wanted, group)?,
-        None => {
-            let name = entry.as_ref().map_or(user, |fields| fields[0]);
-            account.groups = memberships(name, group);
-        }
+    if let Some(wanted) = wanted_group {
+        account.group = group_number(wanted, group)?;
+    } else {
+        let name = entry.as_ref().map_or(user, |fields| fields[0]);
+        account.groups = memberships(name, group);
     }
     Ok(account)
 }

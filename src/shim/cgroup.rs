@@ -230,8 +230,8 @@ impl Hierarchies {
 
     /// The processes in the group.
     pub fn processes(&self, path: &str) -> Vec<i32> {
-        let file = self.all().map(|root| root.join(path).join("cgroup.procs"));
-        let text = file.filter_map(|file| fs::read_to_string(file).ok()).next();
+        let mut files = self.all().map(|root| root.join(path).join("cgroup.procs"));
+        let text = files.find_map(|file| fs::read_to_string(file).ok());
         text.unwrap_or_default().lines().filter_map(|line| line.parse().ok()).collect()
     }
 
@@ -242,7 +242,8 @@ impl Hierarchies {
         }
         for pid in self.processes(path) {
             if let Some(pid) = rustix::process::Pid::from_raw(pid) {
-                drop(rustix::process::kill_process(pid, rustix::process::Signal::KILL));
+                // It ended meanwhile: as it shall be.
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
             }
         }
         drop(self.freeze(path, false));

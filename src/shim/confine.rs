@@ -36,10 +36,10 @@ pub(super) fn confine(confinement: &Confinement, root: bool) -> Result<(), Refus
     for (_, capability) in NAMES {
         if !kept.contains(*capability) {
             // An older kernel does not know the newest ones: then it has none to give.
-            drop(rustix::thread::remove_capability_from_bounding_set(*capability));
+            let _ = rustix::thread::remove_capability_from_bounding_set(*capability);
         }
     }
-    drop(rustix::thread::clear_ambient_capability_set());
+    let _ = rustix::thread::clear_ambient_capability_set();
     // As Docker has it: a user other than root starts with none.
     let own = if root { kept } else { CapabilitySet::empty() };
     let sets =

@@ -62,13 +62,9 @@ impl Guest {
         self.gone
     }
 
-    pub(super) fn is_attached(&self) -> bool {
-        self.attached
-    }
-
     /// Whether something it says could be taken now.
     pub(super) fn listens(&self, input_full: bool) -> bool {
-        !self.input_ended && !(self.attached && input_full)
+        !(self.input_ended || self.attached && input_full)
     }
 
     pub(super) fn has_unsent(&self) -> bool {

@@ -90,7 +90,7 @@ impl Follow {
             let end = (self.position - KEPT) / PIECE * PIECE;
             let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
             // A file system that cannot do it keeps the file whole: no harm.
-            drop(rustix::fs::fallocate(file, flags, 0, end));
+            let _ = rustix::fs::fallocate(file, flags, 0, end);
             self.punched = end;
         }
         Ok(())

@@ -57,11 +57,11 @@ pub(super) fn child<F>(work: F) -> Result<(Pid, Option<Word>), Refusal>
 where
     F: FnOnce(&mut Mouth) -> Result<(), Refusal>,
 {
-    let (read, write) = pipe2(OFlag::O_CLOEXEC).map_err(Refusal::system("make a pipe"))?;
+    let (read_end, write) = pipe2(OFlag::O_CLOEXEC).map_err(Refusal::system("make a pipe"))?;
     // SAFETY: the process has one thread.
     match unsafe { fork() }.map_err(Refusal::system("fork"))? {
         ForkResult::Child => {
-            drop(read);
+            drop(read_end);
             let mut mouth = Mouth(write.into());
             if let Err(refusal) = work(&mut mouth) {
                 mouth.say(&Word::Refused(refusal));
@@ -70,14 +70,14 @@ where
         }
         ForkResult::Parent { child } => {
             drop(write);
-            let word = hear(&File::from(read))?;
-            if word.is_some() {
+            let said = hear(&File::from(read_end))?;
+            if said.is_some() {
                 // It has nothing left to do but to end.
                 let _ = waitpid(child, None);
             }
-            match word {
+            match said {
                 Some(Word::Refused(refusal)) => Err(refusal),
-                word => Ok((child, word)),
+                said => Ok((child, said)),
             }
         }
     }

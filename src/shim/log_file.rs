@@ -138,14 +138,14 @@ mod tests {
 
     #[test]
     fn timestamps_are_utc() {
-        for (seconds, text) in [
+        for (since, text) in [
             (0, "1970-01-01T00:00:00.000000007Z"),
             (951_782_400, "2000-02-29T00:00:00.000000007Z"),
             (1_795_460_399, "2026-11-23T18:59:59.000000007Z"),
             (4_107_542_400, "2100-03-01T00:00:00.000000007Z"),
         ] {
             let mut line = Vec::new();
-            write_timestamp(&mut line, UNIX_EPOCH + Duration::new(seconds, 7));
+            write_timestamp(&mut line, UNIX_EPOCH + Duration::new(since, 7));
             assert_eq!(String::from_utf8_lossy(&line), text);
         }
     }

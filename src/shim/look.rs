@@ -79,6 +79,7 @@ pub fn exit_record(exit_file: &Path) -> Result<Option<ExitRecord>, ShimError> {
     Ok(atomic::read_versioned(exit_file, VERSION)?)
 }
 
+#[expect(unsafe_code, reason = "tokio takes a descriptor on trust")]
 async fn watch(pid: i32, start_time: u64, boot_id: &str) -> Result<(), ShimError> {
     if boot_id != process::boot_id() {
         return Ok(());
@@ -87,7 +88,9 @@ async fn watch(pid: i32, start_time: u64, boot_id: &str) -> Result<(), ShimError
     let Some(descriptor) = process::watch(pid, start_time).map_err(failed)? else {
         return Ok(());
     };
-    let descriptor = AsyncFd::with_interest(descriptor, Interest::READABLE).map_err(failed)?;
+    // SAFETY: the descriptor is owned by what is returned, and stays the same.
+    let descriptor = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) };
+    let descriptor = descriptor.map_err(|error| failed(error.into()))?;
     drop(descriptor.readable().await.map_err(failed)?);
     Ok(())
 }

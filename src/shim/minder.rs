@@ -49,6 +49,13 @@ pub(super) struct Minder {
     _lock: File,
 }
 
+/// The process has ended.
+#[derive(Debug, Clone, Copy)]
+struct Ended {
+    /// `None`: nobody told us.
+    code: Option<i32>,
+}
+
 /// What a descriptor in the poll set belongs to.
 #[derive(Debug, Clone, Copy)]
 enum Source {
@@ -118,12 +125,17 @@ impl Minder {
         if self.process.ready.is_none() {
             self.report(None);
         }
-        // What was written before we watched.
+        // What was written, and whether it ended, before we watched.
         self.read_followed();
+        if self.process.adopted.is_none()
+            && let Some(ended) = self.reap()
+        {
+            return self.end(ended);
+        }
         loop {
             match self.turn() {
                 Ok(None) => {}
-                Ok(Some(code)) => return self.end(code),
+                Ok(Some(ended)) => return self.end(ended),
                 // Without its poll a shim can do nothing; the process would be
                 // left alone either way.
                 Err(_) => return ExitCode::FAILURE,
@@ -137,14 +149,14 @@ impl Minder {
         }
     }
 
-    /// Waits once and does what there is to do. The exit code when the process
-    /// has ended (`Some(None)`: it is not known).
-    fn turn(&mut self) -> io::Result<Option<Option<i32>>> {
+    /// Waits once and does what there is to do. How the process ended, when
+    /// it has.
+    fn turn(&mut self) -> io::Result<Option<Ended>> {
         let mut ended = None;
         for (source, flags) in self.wait()? {
             match source {
                 Source::Signals => ended = ended.or(self.take_signals()),
-                Source::Adopted => ended = Some(None),
+                Source::Adopted => ended = Some(Ended { code: None }),
                 Source::Output(index) => drop(self.read_output(index)),
                 Source::Input => self.write_input(),
                 Source::Ready => self.hear_ready(),
@@ -201,7 +213,7 @@ impl Minder {
     }
 
     /// Reaps what has ended; a request to end is handed on to the process.
-    fn take_signals(&mut self) -> Option<Option<i32>> {
+    fn take_signals(&mut self) -> Option<Ended> {
         let mut ended = None;
         while let Ok(Some(signal)) = self.signals.read_signal() {
             if signal.ssi_signo == libc::SIGCHLD.cast_unsigned() {
@@ -214,14 +226,16 @@ impl Minder {
         ended
     }
 
-    fn reap(&self) -> Option<Option<i32>> {
+    fn reap(&self) -> Option<Ended> {
         let mut ended = None;
         loop {
             let ours = Pid::from_raw(self.status.pid);
             match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(pid, code)) if pid == ours => ended = Some(Some(code)),
+                Ok(WaitStatus::Exited(pid, code)) if pid == ours => {
+                    ended = Some(Ended { code: Some(code) });
+                }
                 Ok(WaitStatus::Signaled(pid, signal, _)) if pid == ours => {
-                    ended = Some(Some(128 + signal as i32));
+                    ended = Some(Ended { code: Some(128 + signal as i32) });
                 }
                 Ok(WaitStatus::StillAlive) | Err(_) => return ended,
                 Ok(_) => {}
@@ -234,13 +248,12 @@ impl Minder {
         // process is known by its descriptor.
         let signal = rustix::process::Signal::from_named_raw(signal)
             .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-        match &self.process.adopted {
-            Some(process) => rustix::process::pidfd_send_signal(process, signal)?,
-            None => {
-                let pid = rustix::process::Pid::from_raw(self.status.pid)
-                    .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
-                rustix::process::kill_process(pid, signal)?;
-            }
+        if let Some(process) = &self.process.adopted {
+            rustix::process::pidfd_send_signal(process, signal)?;
+        } else {
+            let pid = rustix::process::Pid::from_raw(self.status.pid)
+                .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+            rustix::process::kill_process(pid, signal)?;
         }
         Ok(())
     }
@@ -272,7 +285,9 @@ impl Minder {
         let (Some(follow), Some(log)) = (&mut self.follow, &mut self.log) else { return };
         let guests = &mut self.guests;
         drop(follow.read(&mut self.buffer, |bytes| {
-            guests.iter_mut().for_each(|guest| guest.show(Stream::Stdout, bytes));
+            for guest in guests.iter_mut() {
+                guest.show(Stream::Stdout, bytes);
+            }
             log.take(Stream::Stdout, bytes)
         }));
     }
@@ -387,13 +402,28 @@ impl Minder {
         Ok(Reply::Done)
     }
 
+    /// Ends what the process left in its cgroup. All of it has become our child;
+    /// a group can only be removed when it is reaped.
+    fn empty(&self, path: &str) {
+        while !self.hierarchies.processes(path).is_empty() {
+            self.hierarchies.kill(path);
+            if waitpid(None, None).is_err() {
+                // Those of an adopted process are somebody else's children.
+                return;
+            }
+        }
+    }
+
     /// The process has ended: its last words, the record, and nothing of ours
     /// stays behind.
-    fn end(mut self, code: Option<i32>) -> ExitCode {
+    fn end(mut self, ended: Ended) -> ExitCode {
+        let code = ended.code;
         for index in 0..self.process.outputs.len() {
             while self.read_output(index) {}
         }
         self.read_followed();
+        // What it said last came together with its end.
+        self.hear_ready();
         if let Some(log) = &mut self.log {
             drop(log.finish(Stream::Stdout));
             drop(log.finish(Stream::Stderr));
@@ -409,12 +439,17 @@ impl Minder {
         };
         drop(atomic::write(&self.spec.exit_file, &record));
         if let Some(path) = cgroup {
-            self.hierarchies.kill(path);
+            self.empty(path);
             drop(self.hierarchies.remove(path));
         }
         if self.reporter.is_some() {
             let code = code.map_or_else(|| "unknown".to_owned(), |code| code.to_string());
-            let reason = format!("it ended before it was ready, with exit code {code}");
+            let said = String::from_utf8_lossy(&self.ready_said).trim().to_owned();
+            let reason = if said.is_empty() {
+                format!("it ended before it was ready, with exit code {code}")
+            } else {
+                said
+            };
             self.report(Some(Refusal::NotReady { reason }));
         }
         drop(std::fs::remove_file(self.spec.run_directory.join(STATUS_FILE)));

@@ -76,6 +76,8 @@ pub(super) fn onto(from: impl AsFd, number: i32) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::io::Write;
     use std::os::fd::AsRawFd;
     use std::process::Command;
 
@@ -88,7 +90,8 @@ mod tests {
         for copy in copies.map(|copy| copy.expect("copy")) {
             let path = format!("/proc/self/fd/{}", copy.as_raw_fd());
             assert!(Command::new(&path).status().expect("run").success());
-            assert!(std::fs::OpenOptions::new().write(true).open(&path).is_err());
+            let written = File::options().write(true).open(&path);
+            assert!(written.and_then(|mut file| file.write_all(b"x")).is_err());
         }
     }
 }

@@ -43,10 +43,7 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
     let [run_directory] = arguments else {
         return ExitCode::from(2);
     };
-    let report = match detach() {
-        Ok(report) => report,
-        Err(_) => return ExitCode::FAILURE,
-    };
+    let Ok(report) = detach() else { return ExitCode::FAILURE };
     match begin(Path::new(run_directory)) {
         Ok(minder) => minder.mind(Reporter(report)),
         Err(refusal) => {
@@ -111,7 +108,7 @@ fn begin(run_directory: &Path) -> Result<Minder, Refusal> {
             drop(hierarchies.remove(&cgroup.path));
         }
     })?;
-    let status = status(&spec, started.pid)?;
+    let status = status(&spec, started.pid);
     Minder::new(spec, status, started, door, follow, hierarchies, lock)
 }
 
@@ -153,9 +150,9 @@ fn start(spec: &ShimSpec, hierarchies: &Hierarchies) -> Result<Started, Refusal>
     }
 }
 
-fn status(spec: &ShimSpec, pid: i32) -> Result<Status, Refusal> {
+fn status(spec: &ShimSpec, pid: i32) -> Status {
     let own = rustix::process::getpid().as_raw_nonzero().get();
-    Ok(Status {
+    Status {
         version: VERSION,
         shim_pid: own,
         shim_start_time: process::start_time(own).unwrap_or_default(),
@@ -164,5 +161,5 @@ fn status(spec: &ShimSpec, pid: i32) -> Result<Status, Refusal> {
         boot_id: process::boot_id(),
         started: process::now(),
         cgroup: spec.cgroup.as_ref().map(|cgroup| cgroup.path.clone()),
-    })
+    }
 }

@@ -61,7 +61,7 @@ impl Terminal {
     /// Gives the command's terminal the size of the caller's.
     pub(super) fn resize(&self) {
         if let Ok(size) = rustix::termios::tcgetwinsize(io::stdin()) {
-            drop(rustix::termios::tcsetwinsize(&self.outer, size).ok());
+            let _ = rustix::termios::tcsetwinsize(&self.outer, size);
         }
     }
 
@@ -120,7 +120,7 @@ impl Drop for Terminal {
         if let Some(before) = &self.before {
             let put_back = rustix::termios::tcsetattr(io::stdin(), OptionalActions::Now, before);
             // A terminal that has gone needs nothing back.
-            drop(put_back.ok());
+            let _ = put_back;
         }
     }
 }

@@ -185,8 +185,8 @@ mod tests {
     use super::{command, confinement};
     use crate::stack::Container;
 
-    fn words(text: &str) -> Option<Vec<String>> {
-        Some(text.split(' ').map(str::to_owned).collect())
+    fn words(text: &str) -> Vec<String> {
+        text.split(' ').map(str::to_owned).collect()
     }
 
     fn image() -> Config {
@@ -201,10 +201,10 @@ mod tests {
     fn commands_follow_docker() {
         for (entrypoint, arguments, expected) in [
             (None, None, "/entry image"),
-            (None, words("mine"), "/entry mine"),
-            (words("/own"), None, "/own"),
-            (words("/own"), words("mine"), "/own mine"),
-            (Some(Vec::new()), words("mine"), "mine"),
+            (None, Some(words("mine")), "/entry mine"),
+            (Some(words("/own")), None, "/own"),
+            (Some(words("/own")), Some(words("mine")), "/own mine"),
+            (Some(Vec::new()), Some(words("mine")), "mine"),
         ] {
             let container = Container { entrypoint, command: arguments, ..Container::default() };
             assert_eq!(command(&container, &image()).expect("command").join(" "), expected);

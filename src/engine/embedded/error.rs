@@ -88,7 +88,9 @@ impl EmbeddedError {
 
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotFound | Self::NoImage { .. } => ErrorKind::NotFound,
+            Self::NotFound | Self::NoImage { .. } | Self::Image(ImageError::NotHere { .. }) => {
+                ErrorKind::NotFound
+            }
             Self::NoCommand
             | Self::NotAContainer
             | Self::UnknownCapability { .. }
@@ -104,7 +106,6 @@ impl EmbeddedError {
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 ErrorKind::DiskFull
             }
-            Self::Image(ImageError::NotHere { .. }) => ErrorKind::NotFound,
             _ => ErrorKind::System,
         }
     }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::error::EmbeddedError;
+use super::look::note_limits;
 use super::{Home, configuration, files, mounts, signals};
 use crate::image::ContainerImage;
 use crate::plan::Desired;
@@ -44,6 +45,10 @@ fn container(desired: &Desired) -> Result<&Container> {
         Role::Container(container) => Ok(container),
         Role::Vm(_) => Err(EmbeddedError::NotAContainer),
     }
+}
+
+fn existing(directory: &Path) -> Result<InstanceRecord> {
+    InstanceRecord::read(directory)?.ok_or(EmbeddedError::NotFound)
 }
 
 /// The record first, then the layers, then the word that it is whole. What an
@@ -115,7 +120,7 @@ fn remove_tree(path: &Path) -> Result<()> {
 /// Starts it under a shim; one that runs already is left as it is.
 pub(super) fn start(home: &Home, desired: &Desired) -> Result<()> {
     let directory = home.instance(&desired.stack, &desired.id);
-    let mut record = home.record(&directory)?;
+    let mut record = existing(&directory)?;
     if !record.complete {
         return Err(EmbeddedError::HalfMade);
     }
@@ -125,7 +130,7 @@ pub(super) fn start(home: &Home, desired: &Desired) -> Result<()> {
         let spec = shim_spec(home, desired, &image)?;
         clear_leftovers(&spec)?;
         if let Some(limits) = &spec.cgroup {
-            home.note_limits(&run, limits)?;
+            note_limits(&run, limits)?;
         }
         atomic::write_cache(&run.join(STOP_FILE), &stopping(desired, &image)?)?;
         // The state before this run is not this run's.
@@ -207,7 +212,7 @@ fn limits(home: &Home, desired: &Desired) -> Result<Cgroup> {
 fn interfaces(home: &Home, desired: &Desired) -> Vec<Interface> {
     let label = |network: &str| {
         let what = format!("interface:{}:{network}", desired.id);
-        names::label(&home.home_id, &desired.stack, &what)
+        names::label(&home.id, &desired.stack, &what)
     };
     desired
         .addresses
@@ -242,13 +247,13 @@ fn stopping(desired: &Desired, image: &ContainerImage) -> Result<Stopping> {
 /// Sets the limits of a running container and records the definition.
 pub(super) fn update(home: &Home, desired: &Desired) -> Result<()> {
     let directory = home.instance(&desired.stack, &desired.id);
-    let mut record = home.record(&directory)?;
+    let mut record = existing(&directory)?;
     let run = home.run(&desired.stack, &desired.id);
     if look(&run).is_some() {
         let limits = limits(home, desired)?;
         let set = hierarchies()?.limit(&limits);
         set.map_err(EmbeddedError::io("set the limits of", &limits.path))?;
-        home.note_limits(&run, &limits)?;
+        note_limits(&run, &limits)?;
         let image = home.images.container(&record.image_digest)?;
         atomic::write_cache(&run.join(STOP_FILE), &stopping(desired, &image)?)?;
     }
@@ -305,7 +310,8 @@ fn kill_orphan(status: &Status, shim: bool) {
         return;
     }
     if let Ok(Some(process)) = crate::shim::process::watch(status.pid, status.start_time) {
-        drop(pidfd_send_signal(process, Signal::KILL));
+        // It ended meanwhile: as it shall be.
+        let _ = pidfd_send_signal(process, Signal::KILL);
     }
 }
 
@@ -319,7 +325,7 @@ pub(super) fn running(home: &Home, stack: &StackName, id: &InstanceId) -> Result
 pub(super) fn signal(home: &Home, stack: &StackName, id: &InstanceId, signal: i32) -> Result<()> {
     running(home, stack, id)?;
     let directory = home.instance(stack, id);
-    let mut record = home.record(&directory)?;
+    let mut record = existing(&directory)?;
     if matches!(signal, libc::SIGKILL | libc::SIGTERM | libc::SIGINT | libc::SIGQUIT) {
         record.held = true;
         record.write(&directory)?;

@@ -10,8 +10,11 @@ use crate::observed::{Exit, Health, ObservedInstance, Readiness, State};
 use crate::shim::cgroup::Hierarchies;
 use crate::shim::look::exit_record;
 use crate::shim::{Alive, Cgroup, look};
-use crate::stack::{InstanceId, Kind, StackName};
+use crate::stack::{Kind, StackName};
 use crate::state::{InstanceRecord, atomic};
+
+/// Limits of the present run, in the run directory.
+const LIMITS_FILE: &str = "limits.json";
 
 /// Memory limits are whole pages.
 const PAGE: u64 = 4096;
@@ -77,7 +80,7 @@ fn instance(
     let state = state(&record, alive.as_ref(), exit);
     let running = alive.is_some();
     let drift = if running {
-        drift(&home.limits_in_force(&record.stack, &record.id, hierarchies), home.applied(&run))
+        drift(&hierarchies.limits(&home.cgroup(&record.stack, &record.id)), applied(&run))
     } else {
         BTreeMap::new()
     };
@@ -179,24 +182,13 @@ fn health(directory: &Path, since: i64) -> Option<Health> {
     (health.at >= since).then_some(health)
 }
 
-impl Home {
-    /// The limits that were last set for the present run.
-    fn applied(&self, run: &Path) -> Option<Cgroup> {
-        let bytes = std::fs::read(run.join(super::LIMITS_FILE)).ok()?;
-        serde_json::from_slice(&bytes).ok()
-    }
+/// The limits that were last set for the present run.
+fn applied(run: &Path) -> Option<Cgroup> {
+    let bytes = std::fs::read(run.join(LIMITS_FILE)).ok()?;
+    serde_json::from_slice(&bytes).ok()
+}
 
-    fn limits_in_force(
-        &self,
-        stack: &StackName,
-        id: &InstanceId,
-        hierarchies: &Hierarchies,
-    ) -> Cgroup {
-        hierarchies.limits(&self.cgroup(stack, id))
-    }
-
-    /// Notes which limits were set.
-    pub(super) fn note_limits(&self, run: &Path, limits: &Cgroup) -> Result<(), EmbeddedError> {
-        Ok(atomic::write_cache(&run.join(super::LIMITS_FILE), limits)?)
-    }
+/// Notes which limits were set.
+pub(super) fn note_limits(run: &Path, limits: &Cgroup) -> Result<(), EmbeddedError> {
+    Ok(atomic::write_cache(&run.join(LIMITS_FILE), limits)?)
 }
