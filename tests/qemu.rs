@@ -16,7 +16,7 @@ use windlass::observed::{Readiness, State};
 use windlass::plan::Desired;
 use windlass::stack::vm::Disk;
 use windlass::stack::workload::{SecretFile, SecretSource};
-use windlass::stack::{InstanceId, Mount, MountSource, Role, StackName, Vm};
+use windlass::stack::{InstanceId, Mount, MountSource, Role, StackName, Vm, VolumeKind};
 
 /// User-data that replaces every key ours could have been in.
 const HOSTILE: &str = "#cloud-config
@@ -256,6 +256,9 @@ async fn a_disk_is_set_aside_and_made_anew() {
     assert_eq!(home.observed(&id).await.state, State::HalfMade);
     let kept = home.directories.volume("aside_db.old-1").join("disk.qcow2");
     assert!(std::fs::read(&kept).expect("the old disk") == old.expect("disk"));
+    let volumes = windlass::volume::Store::new(&home.directories).list().expect("volumes");
+    assert_eq!(volumes[0].record.name, "db.old-1");
+    assert_eq!(volumes[0].record.kind, VolumeKind::Disk { size: 20 << 30 });
     home.engine.create(&desired).await.expect("create");
     assert_eq!(home.observed(&id).await.state, State::Created);
 
