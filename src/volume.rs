@@ -30,7 +30,10 @@ use crate::stack::{StackName, Volume, VolumeKind};
 use crate::state::{Directories, StateError, atomic};
 
 /// Version of `volume.json`.
-const VERSION: u32 = 1;
+pub const VERSION: u32 = 1;
+
+/// Name of the record within a volume's directory.
+pub const FILE: &str = "volume.json";
 
 /// `volume.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -123,7 +126,7 @@ impl Store {
         };
         private_directory(&directory)?;
         if existing.as_ref() != Some(&record) {
-            atomic::write(&directory.join("volume.json"), &record)?;
+            atomic::write(&directory.join(FILE), &record)?;
         }
         match volume.kind {
             VolumeKind::Directory => self.make_data(&volume.resolved),
@@ -176,7 +179,7 @@ impl Store {
             let name = resolved.to_owned();
             return Err(VolumeError::NotOurs { name, stack: record.stack });
         }
-        let record = directory.join("volume.json");
+        let record = directory.join(FILE);
         for path in entries(&directory)?.into_iter().filter(|path| *path != record) {
             let is_directory = fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir());
             let removed =

@@ -16,7 +16,7 @@ use windlass::observed::{Readiness, State};
 use windlass::plan::Desired;
 use windlass::stack::vm::Disk;
 use windlass::stack::workload::{SecretFile, SecretSource};
-use windlass::stack::{InstanceId, Mount, MountSource, Role, Vm};
+use windlass::stack::{InstanceId, Mount, MountSource, Role, StackName, Vm, VolumeKind};
 
 /// User-data that replaces every key ours could have been in.
 const HOSTILE: &str = "#cloud-config
@@ -108,8 +108,9 @@ async fn a_guest_from_its_making_to_its_end() {
     let seen = home.observed(&id).await;
     assert_eq!(seen.ready, Readiness::Ready);
     assert!(seen.ever_ready);
-    assert_eq!(home.engine.memory_in_use(None), 768 << 20);
-    assert_eq!(home.engine.memory_in_use(Some(&home.stack)), 0);
+    let other = StackName::new("other").expect("stack");
+    assert_eq!(home.engine.memory_in_use(&other), 768 << 20);
+    assert_eq!(home.engine.memory_in_use(&home.stack), 0);
 
     what_is_inside(&home, &id).await;
     what_happens_to_its_processes(&home, &id).await;
@@ -255,6 +256,9 @@ async fn a_disk_is_set_aside_and_made_anew() {
     assert_eq!(home.observed(&id).await.state, State::HalfMade);
     let kept = home.directories.volume("aside_db.old-1").join("disk.qcow2");
     assert!(std::fs::read(&kept).expect("the old disk") == old.expect("disk"));
+    let volumes = windlass::volume::Store::new(&home.directories).list().expect("volumes");
+    assert_eq!(volumes[0].record.name, "db.old-1");
+    assert_eq!(volumes[0].record.kind, VolumeKind::Disk { size: 20 << 30 });
     home.engine.create(&desired).await.expect("create");
     assert_eq!(home.observed(&id).await.state, State::Created);
 

@@ -64,7 +64,7 @@ pub(super) async fn qemu_engine(directories: &Directories) -> Finding {
 /// Why KVM is not used; `None`: it works.
 async fn without_kvm(directories: &Directories) -> Option<String> {
     match Launcher::new(Path::new("/proc/self/exe")) {
-        Ok(launcher) => why_not(directories, &launcher).await,
+        Ok(launcher) => why_not(directories, &launcher),
         Err(error) => Some(error.to_string()),
     }
 }

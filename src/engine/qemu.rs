@@ -79,34 +79,11 @@ impl Qemu {
         Self { forced, ..self }
     }
 
-    /// Why VMs run emulated on this host; `None`: KVM works.
-    pub async fn emulated(&self) -> Option<String> {
-        let launcher = &self.launcher;
-        let choice =
-            acceleration::choose(Accel::Auto, self.forced, &self.directories, launcher).await;
-        match choice {
-            Ok(choice) => choice.emulated,
-            Err(_) => acceleration::why_not(&self.directories, launcher).await,
-        }
-    }
-
     /// Which QEMU is installed, for people: `QEMU 10.0, pc-q35-10.0`.
     pub async fn version(&self) -> Result<String, QemuError> {
         let installed = installed::Installed::find(&self.directories).await?;
         let (major, minor) = installed.release;
         Ok(format!("QEMU {major}.{minor}, {}", installed.machine))
-    }
-
-    /// Bytes of memory that running VMs were given, of all stacks but `except`.
-    pub fn memory_in_use(&self, except: Option<&StackName>) -> u64 {
-        place::stacks(&self.directories)
-            .into_iter()
-            .filter(|stack| Some(stack) != except)
-            .flat_map(|stack| place::instances(&self.directories, &stack))
-            .filter(Place::is_alive)
-            .filter_map(|place| boot::Boot::read(&place.run))
-            .map(|boot| boot.memory)
-            .sum()
     }
 
     fn place(&self, stack: &StackName, id: &InstanceId) -> Place {
@@ -157,6 +134,24 @@ impl Workloads for Qemu {
     fn unavailable(&self) -> Option<String> {
         let program = installed::missing()?;
         Some(format!("`{program}` is not installed; {}", error::INSTALL))
+    }
+
+    fn emulated(&self) -> Option<String> {
+        if self.forced == Accel::Tcg {
+            return Some("emulation was asked for".to_owned());
+        }
+        acceleration::why_not(&self.directories, &self.launcher)
+    }
+
+    fn memory_in_use(&self, except: &StackName) -> u64 {
+        place::stacks(&self.directories)
+            .into_iter()
+            .filter(|stack| stack != except)
+            .flat_map(|stack| place::instances(&self.directories, &stack))
+            .filter(Place::is_alive)
+            .filter_map(|place| boot::Boot::read(&place.run))
+            .map(|boot| boot.memory)
+            .sum()
     }
 
     async fn observe(&self, stack: &StackName) -> Result<Vec<ObservedInstance>> {

@@ -15,9 +15,10 @@ use crate::cloud_init::check;
 use crate::engine::Images;
 use crate::plan::Desired;
 use crate::shim::process;
-use crate::stack::{InstanceId, Kind, StackName, Vm};
+use crate::stack::{InstanceId, Kind, StackName, Vm, VolumeKind};
 use crate::state::record::{self, VmRecord};
-use crate::state::{InstanceRecord, names};
+use crate::state::{InstanceRecord, atomic, names};
+use crate::volume::{self, VolumeRecord};
 
 impl Qemu {
     pub(super) async fn make(&self, desired: &Desired) -> Result<(), QemuError> {
@@ -123,8 +124,16 @@ impl Qemu {
             return Err(QemuError::StillRunning);
         }
         if place.disk().exists() {
-            let aside = self.free_name(stack, id);
+            let (name, aside) = self.free_name(stack, id);
             fs::create_dir_all(&aside).map_err(QemuError::io("create", &aside))?;
+            let volume = VolumeRecord {
+                version: volume::VERSION,
+                stack: stack.clone(),
+                name,
+                kind: VolumeKind::Disk { size: disk::virtual_size(&place.disk())? },
+                labels: BTreeMap::new(),
+            };
+            atomic::write(&aside.join(volume::FILE), &volume)?;
             // Says which base the overlay stands on.
             self.record(stack, id)?.write(&aside)?;
             fs::rename(place.disk(), aside.join("disk.qcow2"))
@@ -138,13 +147,14 @@ impl Qemu {
 }
 
 impl Qemu {
-    /// A volume's directory for an old disk of this VM, the first that is free.
-    fn free_name(&self, stack: &StackName, id: &InstanceId) -> PathBuf {
+    /// A volume's name and directory for an old disk of this VM, the first free.
+    fn free_name(&self, stack: &StackName, id: &InstanceId) -> (String, PathBuf) {
         let mut number = 1;
         loop {
-            let directory = self.directories.volume(&format!("{stack}_{id}.old-{number}"));
+            let name = format!("{id}.old-{number}");
+            let directory = self.directories.volume(&format!("{stack}_{name}"));
             if !directory.join("disk.qcow2").exists() {
-                return directory;
+                return (name, directory);
             }
             number += 1;
         }
