@@ -63,6 +63,18 @@ pub struct ObservedInstance {
     pub since: i64,
     /// VM: why it is emulated, when it is.
     pub emulated: Option<String>,
+    /// VM: what lies on its root disk.
+    #[serde(default)]
+    pub disk: Option<DiskUse>,
+}
+
+/// What a root disk holds beyond its base.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskUse {
+    /// Bytes it takes on the host.
+    pub bytes: u64,
+    /// Seconds since the epoch when it was made.
+    pub since: i64,
 }
 
 /// What an instance does.

@@ -17,14 +17,14 @@ mod steps;
 mod up;
 mod verbs;
 mod volume;
-mod words;
+pub mod words;
 
 use serde::{Deserialize, Serialize};
 
 pub use consent::{Consent, Refused};
 pub use desired::{Address, Desired};
 pub use down::{DownOptions, down};
-pub use given::{Options, Wait};
+pub use given::{Options, Pull, Wait};
 pub use up::plan;
 pub use verbs::{remove, restart, start, stop};
 

@@ -22,8 +22,10 @@ services:
     environment: { COLOUR: blue }
     ports: ['127.0.0.1:0:8000']
     volumes: ['pages:/data']
+    stop_grace_period: 100ms
   other:
     image: ./image
+    stop_grace_period: 100ms
 volumes:
   pages: {}
 ";
@@ -61,8 +63,10 @@ fn a_service_added_later_is_found_by_name_from_one_that_already_ran() {
     let Some(stack) = Scenario::containers("added-later", TWO_ON_A_NETWORK) else { return };
     stack.ok(&["up", "-d"]);
     let web = stack.pid("web");
-    let with_late = TWO_ON_A_NETWORK
-        .replace("volumes:\n  pages", "  late: { image: ./image }\nvolumes:\n  pages");
+    let with_late = TWO_ON_A_NETWORK.replace(
+        "volumes:\n  pages",
+        "  late: { image: ./image, stop_grace_period: 100ms }\nvolumes:\n  pages",
+    );
     stack.write("windlass.yaml", &with_late);
     stack.ok(&["up", "-d"]);
     assert_eq!(web, stack.pid("web"));
@@ -121,7 +125,7 @@ fn what_was_deleted_from_the_network_behind_our_back_comes_back() {
 
 #[test]
 fn limits_change_while_it_runs() {
-    let file = "services: { web: { image: ./image, mem_limit: 64m, pids_limit: 50 } }\n";
+    let file = "services: { web: { image: ./image, mem_limit: 64m, pids_limit: 50, stop_grace_period: 100ms } }\n";
     let Some(stack) = Scenario::containers("limits", file) else { return };
     stack.ok(&["up", "-d"]);
     let web = stack.pid("web");
@@ -155,6 +159,10 @@ fn two_at_once_do_not_collide() {
 #[test]
 fn the_same_name_from_another_directory_is_refused_unless_adopted() {
     let Some(stack) = Scenario::containers("two-checkouts", TWO_ON_A_NETWORK) else { return };
+    // The copy's own `./image` would be another image: both shall mean one file.
+    let image = stack.project().join("image");
+    let file = TWO_ON_A_NETWORK.replace("./image", &image.to_string_lossy());
+    stack.write("windlass.yaml", &file);
     stack.ok(&["up", "-d"]);
     let web = stack.pid("web");
     let elsewhere = stack.copy_of_the_project();
@@ -232,7 +240,7 @@ fn kill_up_after_line(stack: &Scenario, count: usize) -> bool {
 
 #[test]
 fn a_taken_port_is_named_before_anything_is_done() {
-    let file = "services: { web: { image: ./image, ports: ['127.0.0.1:PORT:80'] } }\n";
+    let file = "services: { web: { image: ./image, stop_grace_period: 100ms, ports: ['127.0.0.1:PORT:80'] } }\n";
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = taken.local_addr().expect("bound").port();
     let file = file.replace("PORT", &port.to_string());
@@ -251,6 +259,7 @@ const CHAIN: &str = "
 services:
   db:
     image: ./image
+    stop_grace_period: 100ms
     command: sh -c 'touch /tmp/up && exec sleep 1000000'
     healthcheck: { test: [CMD, test, -e, /tmp/up], interval: 50ms }
   migrate:
@@ -259,6 +268,7 @@ services:
     depends_on: { db: { condition: service_healthy } }
   web:
     image: ./image
+    stop_grace_period: 100ms
     depends_on: { migrate: { condition: service_completed_successfully } }
 ";
 

@@ -173,6 +173,14 @@ fn a_program_says_when_it_is_ready_or_why_not() {
         let error = launcher().launch(&spec(&home, ready(text))).expect_err("not ready");
         assert_eq!(error.to_string(), expected);
     }
+    // Longer than one read, and over at once: it arrives whole each time, and
+    // whoever has heard it may try again.
+    let long = "0123456789".repeat(200);
+    let text = format!("printf {long} >/proc/self/fd/$WINDLASS_READY_FD; exit 1");
+    for _ in 0..10 {
+        let error = launcher().launch(&spec(&home, ready(&text))).expect_err("not ready");
+        assert_eq!(error.to_string(), long);
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::{CommandError, Invocation};
 use crate::spec::{self, Disk, Files, Source};
+use crate::stack::vm::Accel;
 use crate::stack::{self, Read, Stack, StackName};
 use crate::world::World;
 
@@ -48,7 +49,21 @@ pub(super) fn name(invocation: &Invocation) -> Result<StackName, CommandError> {
 
 /// The engines of this host.
 pub(super) fn world(invocation: &Invocation) -> Result<World, CommandError> {
-    Ok(World::host(&invocation.directories)?)
+    Ok(World::host(&invocation.directories, accelerator()?)?)
+}
+
+/// `WINDLASS_ACCEL`: how all VMs are accelerated, whatever their files say.
+fn accelerator() -> Result<Accel, CommandError> {
+    let given = std::env::var("WINDLASS_ACCEL").unwrap_or_default();
+    match given.as_str() {
+        "" | "auto" => Ok(Accel::Auto),
+        "kvm" => Ok(Accel::Kvm),
+        "tcg" => Ok(Accel::Tcg),
+        _ => Err(CommandError::Usage {
+            reason: format!("`WINDLASS_ACCEL` is `{given}`"),
+            help: Some("it may be `auto`, `kvm` or `tcg`".into()),
+        }),
+    }
 }
 
 /// The name, and what the files mean where there are any: with `-p`, a stack

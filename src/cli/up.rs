@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::arguments::{Pull, Selection, Up};
+use super::arguments::{self, Selection, Up};
 use super::attached::Attached;
 use super::report::Attempt;
 use super::{CommandError, Exit, Invocation, interrupt, project, report, session};
 use crate::event::Events;
-use crate::plan::{Consent, Options, Wait};
+use crate::plan::{Consent, Options, Pull, Wait};
 use crate::reconcile::{Goal, Manner, reconcile};
 use crate::stack::{InstanceId, Stack};
 
@@ -67,7 +67,11 @@ pub(super) fn options(stack: &Stack, selection: &Selection) -> Options {
         only: (!only.is_empty()).then_some(only),
         no_deps: selection.no_deps,
         force_recreate: selection.force_recreate,
-        pull: selection.pull == Some(Pull::Always),
+        pull: match selection.pull {
+            None | Some(arguments::Pull::Missing) => Pull::Missing,
+            Some(arguments::Pull::Always) => Pull::Always,
+            Some(arguments::Pull::Never) => Pull::Never,
+        },
         remove_orphans: selection.remove_orphans,
         ..Options::default()
     }

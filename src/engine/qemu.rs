@@ -104,7 +104,8 @@ impl Qemu {
         let before = self.record(stack, id)?;
         let mut record = before.clone();
         change(&mut record);
-        if record != before {
+        // An id is the same one before and after scaling: how it shows is recorded too.
+        if record != before || record.id.replicated != before.id.replicated {
             record.write(&self.place(stack, id).data)?;
         }
         Ok(())

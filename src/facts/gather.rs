@@ -11,7 +11,7 @@ use super::memory;
 use crate::engine::{EngineError, ErrorKind};
 use crate::network::{allocation, facts as network, ports};
 use crate::observed::Observed;
-use crate::plan::Options;
+use crate::plan::{Options, Pull};
 use crate::stack::workload::SecretSource;
 use crate::stack::{ImageSource, Kind, MountSource, Protocol, Stack};
 use crate::state::ledger::{self, Found};
@@ -29,6 +29,8 @@ pub async fn gather(
     let network = network::look(&world.home_id, &stack.name)
         .map_err(system("look at the network of", "the host"))?;
     let own = world.directories.stack_run(&stack.name);
+    // Asking may run a guest: not for a stack of containers.
+    let has_vms = stack.workloads.values().any(|workload| workload.kind() == Kind::Vm);
     Ok(Facts {
         home_id: world.home_id.clone(),
         taken_subnets: network.taken_subnets,
@@ -40,7 +42,7 @@ pub async fn gather(
         memory_available: memory.available,
         memory_of_other_vms: world.vms.memory_in_use(&stack.name),
         mtu: network.uplink_mtu,
-        emulated: world.vms.emulated(),
+        emulated: has_vms.then(|| world.vms.emulated()).flatten(),
         unavailable: unavailable(world, stack),
         missing_paths: missing_paths(stack),
         contents: contents(stack),
@@ -64,7 +66,10 @@ async fn images(
             here.insert(source.clone(), digest);
         }
         // Only a registry's reference can mean something else today than yesterday.
-        if options.pull && kind == Kind::Container && matches!(source, ImageSource::Reference(_)) {
+        if options.pull == Pull::Always
+            && kind == Kind::Container
+            && matches!(source, ImageSource::Reference(_))
+        {
             fresh.insert(source.clone(), world.images.resolve(source, kind).await?);
         }
     }
@@ -110,29 +115,30 @@ fn unavailable(world: &World, stack: &Stack) -> BTreeMap<Kind, String> {
         .collect()
 }
 
-/// Bind mounts whose source is not there and may not be made.
+/// Files and directories that the file names, that are not there and may not be
+/// made.
 fn missing_paths(stack: &Stack) -> BTreeSet<PathBuf> {
-    stack
-        .workloads
-        .values()
-        .flat_map(|workload| &workload.mounts)
-        .filter_map(|mount| match &mount.source {
-            MountSource::Bind { path, create: false } if !path.exists() => Some(path.clone()),
-            _ => None,
-        })
-        .collect()
+    let mounts = stack.workloads.values().flat_map(|workload| &workload.mounts);
+    let bound = mounts.filter_map(|mount| match &mount.source {
+        MountSource::Bind { path, create: false } => Some(path),
+        _ => None,
+    });
+    bound.chain(content_files(stack)).filter(|path| !path.exists()).cloned().collect()
 }
 
-/// Digests of the files that secrets and configs come from. One that cannot be
-/// read has none: making the workload will say why.
-fn contents(stack: &Stack) -> BTreeMap<PathBuf, String> {
+/// Files that secrets and configs come from.
+fn content_files(stack: &Stack) -> impl Iterator<Item = &PathBuf> {
     let files = stack.workloads.values().flat_map(|it| it.secrets.iter().chain(&it.configs));
-    let paths: BTreeSet<&PathBuf> = files
-        .filter_map(|file| match &file.source {
-            SecretSource::File(path) => Some(path),
-            SecretSource::Content(_) => None,
-        })
-        .collect();
+    files.filter_map(|file| match &file.source {
+        SecretSource::File(path) => Some(path),
+        SecretSource::Content(_) => None,
+    })
+}
+
+/// Digests of the files that secrets and configs come from. One that is
+/// missing has none: it stands in the plan's way.
+fn contents(stack: &Stack) -> BTreeMap<PathBuf, String> {
+    let paths: BTreeSet<&PathBuf> = content_files(stack).collect();
     let digest = |path: &PathBuf| {
         let bytes = std::fs::read(path).ok()?;
         Some((path.clone(), format!("sha256:{}", hex::encode(Sha256::digest(bytes)))))

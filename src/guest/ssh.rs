@@ -219,6 +219,8 @@ async fn feed(writer: &ChannelWriteHalf<client::Msg>, tty: bool) -> GuestError {
                 let (columns, rows) = terminal::size();
                 writer.window_change(columns, rows, 0, 0).await
             }
+            // The input has ended and there is no terminal: nothing to pass on.
+            else => std::future::pending().await,
         };
         if sent.is_err() {
             // Said by the other side in a moment, with its exit code.

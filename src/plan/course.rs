@@ -10,7 +10,7 @@ use super::address::{Addresses, desired};
 use super::given::Given;
 use super::host::Ports;
 use super::network::Networks;
-use super::words::why_it_rests;
+use super::words::{why_it_rests, written};
 use super::{Blocked, Cause, Desired, Forward, Loss, Resource, Verb};
 use crate::observed::{ObservedInstance, Readiness, State};
 use crate::stack::definition::{ChangeClass, Difference};
@@ -242,8 +242,7 @@ fn recreate(course: &mut Course, existing: &ObservedInstance) {
     } else if existing.ever_ready {
         course.todo.set_aside = true;
         course.make(Verb::ReplaceDisk);
-        let what = "what was written to its root disk would be set aside";
-        course.loss = Loss::Data(what.into());
+        course.loss = Loss::Data(format!("{} would be set aside", written(existing)));
     } else {
         // Nobody has ever used it: nothing is lost and nobody is asked.
         course.todo.remove = Some(true);

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::network::{Networks, Rules, existing_plan, ruleset};
 use super::steps::Steps;
 use super::up::end::end_edges;
+use super::words::written;
 use super::{Action, Cause, Change, Forward, Kept, Loss, Plan, Resource, Verb};
 use crate::facts::Facts;
 use crate::graph;
@@ -90,7 +91,7 @@ impl<'a> Down<'a> {
             return None;
         }
         let loss = match (disk && !half_made, instance.is_alive()) {
-            (true, _) => Loss::Data("its root disk is deleted".into()),
+            (true, _) => Loss::Data(format!("{} is deleted", written(instance))),
             (false, true) => Loss::Downtime,
             (false, false) => Loss::None,
         };

@@ -16,12 +16,24 @@ pub struct Options {
     pub no_deps: bool,
     /// Make containers again and restart VMs although nothing changed.
     pub force_recreate: bool,
-    /// Ask registries for newer images (`--pull`); what they say is in the facts.
-    pub pull: bool,
+    /// When registries are asked for images (`--pull`).
+    pub pull: Pull,
     /// Remove what is no longer in the file. Disks stay.
     pub remove_orphans: bool,
     /// What is waited for besides what others depend on.
     pub wait: Wait,
+}
+
+/// When registries are asked for images.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Pull {
+    /// For images that are not here.
+    #[default]
+    Missing,
+    /// Also for newer ones; what they say is in the facts.
+    Always,
+    /// Not at all: an image that is not here stands in the way.
+    Never,
 }
 
 /// What an `up` waits for before it ends.

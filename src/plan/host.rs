@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use super::address::Addresses;
 use super::course::{Course, Courses};
-use super::given::Given;
+use super::given::{Given, Pull};
 use super::network::Networks;
 use super::{Blocked, Forward, Resource};
 use crate::network::allocation;
@@ -173,9 +173,23 @@ pub(super) fn obstacles(given: Given<'_>, courses: &Courses) -> Vec<Blocked> {
         if course.todo.start {
             blocked.extend(missing_paths(given, course));
         }
+        if course.todo.create {
+            blocked.extend(missing_image(given, course));
+        }
     }
     blocked.extend(memory(given, courses));
     blocked
+}
+
+/// With `--pull never`, an image must be here.
+fn missing_image(given: Given<'_>, course: &Course) -> Option<Blocked> {
+    let image = &course.desired.workload.image;
+    let here = given.facts.images.contains_key(image);
+    (given.options.pull == Pull::Never && !here).then(|| Blocked {
+        resource: course.resource(),
+        reason: format!("its image `{image}` is not here"),
+        help: Some("`--pull missing` fetches it".into()),
+    })
 }
 
 fn missing_paths(given: Given<'_>, course: &Course) -> Vec<Blocked> {

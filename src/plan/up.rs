@@ -22,6 +22,7 @@ use super::{Action, Blocked, Plan, Resource, address, host, network};
 use crate::facts::Facts;
 use crate::graph;
 use crate::observed::Observed;
+use crate::plan::Pull;
 use crate::stack::{ImageSource, InstanceId, Kind, Stack, Workload};
 
 /// What must be done so that the host is as the file says.
@@ -124,7 +125,10 @@ impl Layout<'_> {
         for course in self.courses.values().flatten().filter(|course| course.todo.create) {
             let source = &course.desired.workload.image;
             let here = facts.images.get(source);
-            let newer = facts.fresh_images.get(source).filter(|_| self.chosen.given.options.pull);
+            let newer = facts
+                .fresh_images
+                .get(source)
+                .filter(|_| self.chosen.given.options.pull == Pull::Always);
             let refresh = newer.is_some() && newer != here;
             let key = (course.kind, source.clone());
             if (here.is_some() && !refresh) || marks.fetched.contains_key(&key) {

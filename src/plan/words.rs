@@ -41,6 +41,31 @@ pub(super) fn what_happens(verb: Verb) -> &'static str {
     }
 }
 
+/// Bytes as people read them: `512 B`, `1.5 GiB`, `20 GiB`.
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut unit = 0;
+    let mut scale = 1_u64;
+    while unit + 1 < UNITS.len() && count / scale >= 1024 {
+        scale *= 1024;
+        unit += 1;
+    }
+    let (whole, tenth) = (count / scale, count % scale * 10 / scale);
+    if unit == 0 || whole >= 10 || tenth == 0 {
+        format!("{whole} {}", UNITS[unit])
+    } else {
+        format!("{whole}.{tenth} {}", UNITS[unit])
+    }
+}
+
+/// What lies on a VM's root disk: `3.1 GiB written to the root disk since 2026-11-02`.
+pub(super) fn written(existing: &ObservedInstance) -> String {
+    let Some(disk) = &existing.disk else { return "what was written to its root disk".into() };
+    let since = jiff::Timestamp::from_second(disk.since).unwrap_or_default();
+    let day = since.strftime("%Y-%m-%d");
+    format!("{} written to the root disk since {day}", bytes(disk.bytes))
+}
+
 /// `db`, `db and web`, `db, web and worker`, `db, web and 3 more`.
 pub(super) fn enumerate(names: &[String], most: usize) -> String {
     match names {

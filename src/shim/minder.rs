@@ -123,7 +123,7 @@ impl Minder {
         }
         self.reporter = Some(reporter);
         if self.process.ready.is_none() {
-            self.report(None);
+            self.report();
         }
         // What was written, and whether it ended, before we watched.
         self.read_followed();
@@ -143,9 +143,10 @@ impl Minder {
         }
     }
 
-    fn report(&mut self, refusal: Option<Refusal>) {
+    /// It works.
+    fn report(&mut self) {
         if let Some(reporter) = self.reporter.take() {
-            reporter.say(&refusal.map_or_else(|| Ok(self.status.clone()), Err));
+            reporter.say(&Ok(self.status.clone()));
         }
     }
 
@@ -159,7 +160,12 @@ impl Minder {
                 Source::Adopted => ended = Some(Ended { code: None }),
                 Source::Output(index) => drop(self.read_output(index)),
                 Source::Input => self.write_input(),
-                Source::Ready => self.hear_ready(),
+                Source::Ready => {
+                    self.hear_ready();
+                    if ended.is_none() {
+                        self.end_refusing();
+                    }
+                }
                 Source::Follow => self.read_followed(),
                 Source::Door => self.open_door(),
                 Source::Guest(index) => self.serve(index, flags),
@@ -308,23 +314,41 @@ impl Minder {
         }
     }
 
+    /// Hears as much as was said; its word is whole when it closes its end.
     fn hear_ready(&mut self) {
-        let Some(ready) = &self.process.ready else { return };
         let mut bytes = [0; 512];
-        match rustix::io::read(ready, &mut bytes) {
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return,
-            Ok(length) if length > 0 => self.ready_said.extend_from_slice(&bytes[..length]),
-            _ => self.process.ready = None,
-        }
-        let ended = self.process.ready.is_none();
-        if self.ready_said == b"ok\n" {
-            self.process.ready = None;
-            self.report(None);
-        } else if ended && !self.ready_said.is_empty() {
-            let reason = String::from_utf8_lossy(&self.ready_said).trim().to_owned();
-            self.report(Some(Refusal::NotReady { reason }));
+        while let Some(ready) = &self.process.ready {
+            match rustix::io::read(ready, &mut bytes) {
+                Err(rustix::io::Errno::AGAIN) => return,
+                Err(rustix::io::Errno::INTR) => {}
+                Ok(length) if length > 0 => {
+                    self.ready_said.extend_from_slice(&bytes[..length]);
+                    if self.ready_said == b"ok\n" {
+                        self.process.ready = None;
+                        self.report();
+                    }
+                }
+                _ => self.process.ready = None,
+            }
         }
         // It ended without a word: its exit code will say more.
+    }
+
+    /// One that does not work ends. Its word is passed on when it has: whoever
+    /// hears it may try again at once.
+    fn end_refusing(&self) {
+        let refused = self.process.ready.is_none() && !self.ready_said.is_empty();
+        if refused && self.reporter.is_some() {
+            drop(self.signal(libc::SIGKILL));
+        }
+    }
+
+    /// Why one that has ended was never ready, in its own words if it had any.
+    fn not_ready(&self, code: Option<i32>) -> Refusal {
+        let said = String::from_utf8_lossy(&self.ready_said).trim().to_owned();
+        let code = code.map_or_else(|| "unknown".to_owned(), |code| code.to_string());
+        let ended = || format!("it ended before it was ready, with exit code {code}");
+        Refusal::NotReady { reason: if said.is_empty() { ended() } else { said } }
     }
 
     fn open_door(&mut self) {
@@ -442,18 +466,14 @@ impl Minder {
             self.empty(path);
             drop(self.hierarchies.remove(path));
         }
-        if self.reporter.is_some() {
-            let code = code.map_or_else(|| "unknown".to_owned(), |code| code.to_string());
-            let said = String::from_utf8_lossy(&self.ready_said).trim().to_owned();
-            let reason = if said.is_empty() {
-                format!("it ended before it was ready, with exit code {code}")
-            } else {
-                said
-            };
-            self.report(Some(Refusal::NotReady { reason }));
-        }
         drop(std::fs::remove_file(self.spec.run_directory.join(STATUS_FILE)));
         drop(std::fs::remove_file(self.spec.run_directory.join(SOCKET)));
+        if let Some(reporter) = self.reporter.take() {
+            let refusal = self.not_ready(code);
+            // With the lock: the next shim may come.
+            drop(self);
+            reporter.say(&Err(refusal));
+        }
         ExitCode::SUCCESS
     }
 }

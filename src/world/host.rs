@@ -10,6 +10,7 @@ use crate::engine::qemu::Qemu;
 use crate::image::{ImageError, Store};
 use crate::network::HostNetworks;
 use crate::shim::{Launcher, ShimError};
+use crate::stack::vm::Accel;
 use crate::state::Directories;
 use crate::volume;
 
@@ -26,7 +27,8 @@ pub enum HostError {
 
 impl World {
     /// The engines of this host.
-    pub fn host(directories: &Directories) -> Result<Self, HostError> {
+    /// `accelerator`: what `WINDLASS_ACCEL` says, over what files say.
+    pub fn host(directories: &Directories, accelerator: Accel) -> Result<Self, HostError> {
         let program = Path::new("/proc/self/exe");
         let launcher = Arc::new(Launcher::new(program).map_err(HostError::Program)?);
         let images = Arc::new(Store::open(directories).map_err(HostError::Images)?);
@@ -38,7 +40,7 @@ impl World {
         };
         let vms = {
             let (directories, home_id, launcher) = parts();
-            Qemu::new(directories, home_id, launcher, images.clone())
+            Qemu::new(directories, home_id, launcher, images.clone()).with_accelerator(accelerator)
         };
         let (of_network, id, launcher) = parts();
         Ok(Self {

@@ -10,7 +10,7 @@ use windlass::engine::fake::{Fake, Guest, Script};
 use windlass::facts::{Facts, PortOwner};
 use windlass::observed::{Exit, Observed, ObservedInstance, State};
 use windlass::plan::display::{self, Screen};
-use windlass::plan::{self, Consent, DownOptions, Options, Plan, Resource, Wait};
+use windlass::plan::{self, Consent, DownOptions, Options, Plan, Pull, Resource, Wait};
 use windlass::spec::{InMemory, Source};
 use windlass::stack::{self, ImageSource, InstanceId, Kind, Protocol, Stack};
 
@@ -62,7 +62,7 @@ struct CaseOptions {
     only: Option<BTreeSet<String>>,
     no_deps: bool,
     force_recreate: bool,
-    pull: bool,
+    pull: Option<String>,
     remove_orphans: bool,
     wait: bool,
 }
@@ -231,7 +231,12 @@ impl CaseOptions {
             only: self.only.clone(),
             no_deps: self.no_deps,
             force_recreate: self.force_recreate,
-            pull: self.pull,
+            pull: match self.pull.as_deref() {
+                None => Pull::Missing,
+                Some("always") => Pull::Always,
+                Some("never") => Pull::Never,
+                Some(other) => panic!("`pull: {other}`"),
+            },
             remove_orphans: self.remove_orphans,
             wait: if self.wait { Wait::All } else { Wait::default() },
         }

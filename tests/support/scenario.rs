@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 use windlass::engine::Workloads;
+use windlass::stack::vm::Accel;
 use windlass::world::World;
 
 /// A project directory, a `WINDLASS_HOME`, and the program.
@@ -317,7 +318,7 @@ fn processes_naming(needle: &str) -> Vec<String> {
 /// says so, unless `REQUIRE_ENGINES` names it: then that is the failure.
 fn engine(name: &str) -> bool {
     let directories = windlass::state::Directories::new(None, None);
-    let world = World::host(&directories).expect("the engines can be put together");
+    let world = World::host(&directories, Accel::Auto).expect("the engines can be put together");
     let engine: &dyn Workloads = if name == "qemu" { &*world.vms } else { &*world.containers };
     let reason = match engine.unavailable() {
         Some(reason) => reason,

@@ -7,6 +7,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::look::{Colour, Look};
 use crate::plan::Resource;
+pub use crate::plan::words::bytes;
 
 /// What a resource is and what it is called: `("vm", "db")`.
 pub fn kind_and_name(resource: &Resource) -> (&'static str, String) {
@@ -49,23 +50,6 @@ pub fn age(seconds: i64) -> String {
         _ => (seconds / 86_400, "day"),
     };
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
-}
-
-/// Bytes as people read them: `512 B`, `1.5 GiB`, `20 GiB`.
-pub fn bytes(count: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut unit = 0;
-    let mut scale = 1_u64;
-    while unit + 1 < UNITS.len() && count / scale >= 1024 {
-        scale *= 1024;
-        unit += 1;
-    }
-    let (whole, tenth) = (count / scale, count % scale * 10 / scale);
-    if unit == 0 || whole >= 10 || tenth == 0 {
-        format!("{whole} {}", UNITS[unit])
-    } else {
-        format!("{whole}.{tenth} {}", UNITS[unit])
-    }
 }
 
 /// `1 change`, `2 changes`.

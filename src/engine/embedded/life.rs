@@ -244,7 +244,8 @@ fn stopping(desired: &Desired, image: &ContainerImage) -> Result<Stopping> {
     })
 }
 
-/// Sets the limits of a running container and records the definition.
+/// Sets the limits of a running container and records all that may change
+/// without making it anew.
 pub(super) fn update(home: &Home, desired: &Desired) -> Result<()> {
     let directory = home.instance(&desired.stack, &desired.id);
     let mut record = existing(&directory)?;
@@ -257,6 +258,9 @@ pub(super) fn update(home: &Home, desired: &Desired) -> Result<()> {
         let image = home.images.container(&record.image_digest)?;
         atomic::write_cache(&run.join(STOP_FILE), &stopping(desired, &image)?)?;
     }
+    record.id = desired.id.clone();
+    record.addresses = by_network(desired, |address| address.ipv4);
+    record.macs = by_network(desired, |address| address.mac.clone());
     record.definition = desired.definition.clone();
     record.write(&directory)?;
     Ok(())

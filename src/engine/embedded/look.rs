@@ -100,6 +100,7 @@ fn instance(
         forwarded: BTreeSet::new(),
         since,
         emulated: None,
+        disk: None,
         id: record.id,
     })
 }

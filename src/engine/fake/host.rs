@@ -170,6 +170,7 @@ impl Host {
             forwarded: self.forwarded(&desired.id),
             since: 0,
             emulated: None,
+            disk: None,
         };
         self.observed.instances.insert(desired.id.clone(), instance);
         Ok(())

@@ -81,6 +81,7 @@ impl Qemu {
             return Err(QemuError::Shrink { has, wanted });
         }
         self.amend(&desired.stack, &desired.id, |record| {
+            record.id = desired.id.clone();
             record.addresses = addresses(desired);
             record.macs = macs(desired);
             record.definition = desired.definition.clone();

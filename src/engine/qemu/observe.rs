@@ -2,6 +2,7 @@
 //! whether it has stopped the machine.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
@@ -14,7 +15,7 @@ use super::qmp::Qmp;
 use super::{Qemu, ready, shares};
 use crate::engine::Result;
 use crate::guest::readiness;
-use crate::observed::{Exit, Health, ObservedInstance, Readiness, State};
+use crate::observed::{DiskUse, Exit, Health, ObservedInstance, Readiness, State};
 use crate::shim::{self, Alive, look::exit_record};
 use crate::stack::{InstanceId, Kind, StackName};
 use crate::state::InstanceRecord;
@@ -72,9 +73,16 @@ impl Qemu {
             forwarded: BTreeSet::new(),
             since,
             emulated: present.and_then(|boot| boot.emulated),
+            disk: disk_use(&place, record.created),
             id: record.id,
         })
     }
+}
+
+/// What the root disk takes on the host; a sparse file's holes do not count.
+fn disk_use(place: &Place, since: i64) -> Option<DiskUse> {
+    let bytes = place.disk().metadata().ok()?.blocks() * 512;
+    Some(DiskUse { bytes, since })
 }
 
 /// What a VM with a process does.

@@ -4,6 +4,7 @@
 
 use super::{Chosen, Courses, changed};
 use crate::observed::{ObservedInstance, Readiness, State};
+use crate::plan::Pull;
 use crate::plan::network::Fate;
 use crate::plan::words::{what_happens, why_it_rests};
 use crate::plan::{Blocked, Cause, Desired, Resource, Verb};
@@ -196,7 +197,11 @@ fn of_image(
         need.add(class, Cause::Asked("--force-recreate".into()));
         need.record = true;
     }
-    let fresh = given.facts.fresh_images.get(&workload.image).filter(|_| given.options.pull);
+    let fresh = given
+        .facts
+        .fresh_images
+        .get(&workload.image)
+        .filter(|_| given.options.pull == Pull::Always);
     if let Some(fresh) = fresh
         && existing.image == workload.image
         && *fresh != existing.image_digest
