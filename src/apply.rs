@@ -226,9 +226,13 @@ impl<'a> Progress<'a> {
             if self.succeeded.contains(&index) || failed.contains(&step.resource) {
                 continue;
             }
+            if self.outcome.not_started.contains_key(&step.resource) {
+                // Said of its first step; the others wait for that one.
+                continue;
+            }
             let needs = narrate::missing(&self.plan, index, &self.succeeded);
             self.walk.events.send(step.resource.clone(), What::NotStarted { needs: needs.clone() });
-            self.outcome.not_started.entry(step.resource.clone()).or_insert(needs);
+            self.outcome.not_started.insert(step.resource.clone(), needs);
         }
         self.outcome
     }

@@ -54,6 +54,19 @@ pub enum StateError {
 }
 
 impl StateError {
+    /// What to do about it, where that is known.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Newer { .. } => Some("use the newer Windlass that wrote it".to_owned()),
+            Self::Damaged { path, .. } => Some(format!(
+                "it belongs to what lies beside it, which is untouched: put `{}` back from a backup; \
+                 other stacks are not concerned",
+                path.display()
+            )),
+            Self::Io { .. } | Self::PathTooLong { .. } => None,
+        }
+    }
+
     /// Wraps what the kernel said about `path`.
     pub fn io(
         operation: &'static str,

@@ -219,9 +219,7 @@ impl CommandError {
             }
             Self::NoStackFile(missing) => Some(missing.help()),
             Self::NotRunning { .. } => Some("`windlass up` starts it".to_owned()),
-            Self::State(StateError::Newer { .. }) => {
-                Some("use the newer Windlass that wrote it".to_owned())
-            }
+            Self::State(error) | Self::Reconcile(ReconcileError::State(error)) => error.help(),
             Self::Image(error) => error.help(),
             Self::Engine(error)
             | Self::Reconcile(ReconcileError::Look(error) | ReconcileError::Facts(error)) => {

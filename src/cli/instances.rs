@@ -92,7 +92,7 @@ fn all(stack_directory: &Path) -> Result<Vec<InstanceRecord>, StateError> {
     let mut records = Vec::new();
     for workload in directories_in(stack_directory)? {
         for instance in directories_in(&workload)? {
-            records.extend(InstanceRecord::read(&instance)?);
+            records.extend(InstanceRecord::read_or_stand_in(&instance)?);
         }
     }
     records.sort_by(|one, other| one.id.cmp(&other.id));

@@ -32,7 +32,7 @@ fn agree(invocation: &Invocation, names: &[String]) -> Result<(), CommandError> 
         Answer::Yes => Ok(()),
         Answer::No => Err(CommandError::Refused { reason: "not confirmed".into(), help: None }),
         Answer::Nobody => Err(CommandError::Refused {
-            reason: format!("nobody is here to confirm that {} go", names.join(", ")),
+            reason: format!("nobody is here to confirm the removal of {}", names.join(", ")),
             help: Some("`windlass rm -f` does not ask".into()),
         }),
     }

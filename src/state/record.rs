@@ -74,6 +74,45 @@ impl InstanceRecord {
         atomic::read_versioned(&directory.join(FILE), VERSION)
     }
 
+    /// The same, with a stand-in for a container's record that is damaged: what
+    /// its path says, and no definition. A VM's record belongs to a disk and
+    /// is never made up.
+    pub fn read_or_stand_in(directory: &Path) -> Result<Option<Self>, StateError> {
+        match Self::read(directory) {
+            Err(StateError::Damaged { path, source }) => {
+                Self::stand_in(directory).map(Some).ok_or(StateError::Damaged { path, source })
+            }
+            read => read,
+        }
+    }
+
+    /// From `stacks/<stack>/<workload>/<n>`, where the layers of a container lie.
+    fn stand_in(directory: &Path) -> Option<Self> {
+        let name = |path: &Path| Some(path.file_name()?.to_str()?.to_owned());
+        let workload = directory.parent()?;
+        let id = InstanceId {
+            number: name(directory)?.parse().ok()?,
+            ..InstanceId::single(&name(workload)?)
+        };
+        directory.join("upper").is_dir().then_some(())?;
+        Some(Self {
+            version: VERSION,
+            stack: StackName::new(&name(workload.parent()?)?)?,
+            id,
+            kind: Kind::Container,
+            image: ImageSource::Reference("unknown".to_owned()),
+            image_digest: String::new(),
+            addresses: BTreeMap::new(),
+            macs: BTreeMap::new(),
+            definition: Definition::default(),
+            created: 0,
+            complete: true,
+            ever_ready: true,
+            held: false,
+            vm: None,
+        })
+    }
+
     /// Replaces the record in `directory`, durably.
     pub fn write(&self, directory: &Path) -> Result<(), StateError> {
         atomic::write(&directory.join(FILE), self)

@@ -7,6 +7,7 @@
 )]
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -198,6 +199,36 @@ impl Scenario {
         .expect("a memory cgroup")
     }
 
+    /// Freezes an instance behind Windlass' back.
+    pub fn freeze(&self, name: &str) {
+        let below = format!("windlass.slice/{}/{name}-1", self.stack_id());
+        let (old, new) = (Path::new("/sys/fs/cgroup/freezer"), Path::new("/sys/fs/cgroup"));
+        if old.join(&below).exists() {
+            fs::write(old.join(&below).join("freezer.state"), "FROZEN").expect("frozen");
+        } else {
+            fs::write(new.join(&below).join("cgroup.freeze"), "1").expect("frozen");
+        }
+    }
+
+    /// Reads an instance's log until `needle` is in it.
+    pub fn wait_for_log(&self, name: &str, needle: &str) {
+        let mut logs = self
+            .command(&["logs", "-f", name])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("the program runs");
+        let lines = BufReader::new(logs.stdout.take().expect("piped")).lines();
+        let found = lines.map_while(Result::ok).any(|line| line.contains(needle));
+        logs.kill().expect("ended");
+        logs.wait().expect("reaped");
+        assert!(found, "{needle} is not in the log of {name}");
+    }
+
+    /// Where the record of an instance lies.
+    pub fn record(&self, name: &str) -> PathBuf {
+        self.home().join("lib/stacks").join(&self.name).join(name).join("1/instance.json")
+    }
+
     fn stack_id(&self) -> String {
         let directories = windlass::state::Directories::new(Some(&self.home()), None);
         let stack = windlass::stack::StackName::new(&self.name).expect("a valid name");
@@ -258,7 +289,8 @@ impl Drop for Scenario {
 }
 
 impl Ran {
-    fn of(output: &Output) -> Self {
+    /// What the program left behind.
+    pub fn of(output: &Output) -> Self {
         Self {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

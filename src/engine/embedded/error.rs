@@ -113,6 +113,7 @@ impl EmbeddedError {
     /// What to do about it, where we know.
     fn help(&self) -> Option<String> {
         match self {
+            Self::State(error) => error.help(),
             Self::NoCommand => Some("give it a `command:`".into()),
             Self::MissingSource { .. } => Some(
                 "make it, or write the mount in the short form, which makes a directory".into(),

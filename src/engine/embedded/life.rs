@@ -274,7 +274,9 @@ pub(super) fn ask_to_stop(
     held: bool,
 ) -> Result<Option<Duration>> {
     let directory = home.instance(stack, id);
-    let Some(mut record) = InstanceRecord::read(&directory)? else { return Ok(None) };
+    let Some(mut record) = InstanceRecord::read_or_stand_in(&directory)? else {
+        return Ok(None);
+    };
     if held && !record.held {
         record.held = true;
         record.write(&directory)?;

@@ -28,7 +28,7 @@ pub(super) fn observe(
         Hierarchies::find().map_err(EmbeddedError::io("look at", "/sys/fs/cgroup"))?;
     let mut found = Vec::new();
     for directory in instance_directories(&home.directories.stack(stack))? {
-        let Some(record) = InstanceRecord::read(&directory)? else { continue };
+        let Some(record) = InstanceRecord::read_or_stand_in(&directory)? else { continue };
         if record.kind == Kind::Container {
             found.push(instance(home, &hierarchies, record, &directory)?);
         }

@@ -198,6 +198,7 @@ impl QemuError {
             Self::CloudInit { .. } => {
                 format!("`windlass logs {id}` shows all of it; `windlass shell {id}` gets you in")
             }
+            Self::State(error) => return error.help(),
             Self::UserData(complaint) => complaint.help().to_owned(),
             Self::Shrink { .. } => {
                 format!("`--replace-disk {id}` makes a new disk and keeps this one")

@@ -27,10 +27,10 @@ impl Qemu {
     pub(super) async fn look_at_all(&self, stack: &StackName) -> Result<Vec<ObservedInstance>> {
         let mut records = Vec::new();
         for directory in place::records(&self.directories, stack) {
-            let read = InstanceRecord::read(&directory);
-            let name = directory.to_string_lossy().into_owned();
-            let record =
-                read.map_err(|error| about("look at", &InstanceId::single(&name))(error.into()))?;
+            let read = InstanceRecord::read_or_stand_in(&directory);
+            let workload = directory.parent().and_then(|path| path.file_name());
+            let id = InstanceId::single(&workload.unwrap_or_default().to_string_lossy());
+            let record = read.map_err(|error| about("look at", &id)(error.into()))?;
             records.extend(record.filter(|record| record.kind == Kind::Vm));
         }
         try_join_all(records.into_iter().map(|record| async {

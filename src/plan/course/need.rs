@@ -43,6 +43,11 @@ pub(super) fn need(
     before: &Courses,
 ) -> Need {
     let mut need = Need::default();
+    if existing.definition.0.is_empty() {
+        // Nobody knows what it is: a stand-in for what cannot be read.
+        need.add(ChangeClass::Recreate, Cause::Seen("its record is damaged".into()));
+        return need;
+    }
     for difference in differences(&existing.definition, &desired.definition) {
         of_field(&mut need, existing, workload, difference);
     }
