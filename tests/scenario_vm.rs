@@ -118,9 +118,9 @@ fn a_shim_that_dies_takes_no_vm_with_it(stack: &Scenario, db: i32) {
 fn a_vm_that_was_killed_comes_back_with_its_data(stack: &Scenario) {
     in_db(stack, "echo kept > /var/lib/data/mine && echo kept > /root/mine && sync");
     let client = stack.pid("client");
-    stack.kill_part("virtiofsd");
+    stack.kill_minded("fs0");
     let plan = stack.ok(&["plan"]).stdout;
-    assert!(plan.contains("virtiofsd"), "{plan}");
+    assert!(plan.contains("what serves /srv/shared has died"), "{plan}");
     scenario::kill_and_wait(stack.pid("db"));
     stack.ok(&["up", "-d", "--wait"]);
     assert_eq!(in_db(stack, "cat /var/lib/data/mine"), "kept\n");

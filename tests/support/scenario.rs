@@ -154,6 +154,24 @@ impl Scenario {
         }
     }
 
+    /// Kills what each shim minds whose run directory has this name.
+    pub fn kill_minded(&self, directory: &str) {
+        let home = self.home().to_string_lossy().into_owned();
+        let is_shim = |line: &&String| {
+            line.contains("internal shim ") && line.trim_end().ends_with(&format!("/{directory}"))
+        };
+        let processes = processes_naming(&home);
+        let shims: Vec<&str> =
+            processes.iter().filter(is_shim).filter_map(|line| line.split(' ').next()).collect();
+        assert!(!shims.is_empty(), "no shim of {directory} among {processes:#?}");
+        for shim in shims {
+            let children = fs::read_to_string(format!("/proc/{shim}/task/{shim}/children"));
+            for child in children.expect("a shim").split_whitespace() {
+                self.kill_and_wait(child.parse().expect("a number"));
+            }
+        }
+    }
+
     /// Deletes the stack's firewall table, as an admin might.
     pub(crate) fn delete_firewall_table(&self) {
         let table = format!("windlass_{}", self.stack_id());
