@@ -167,7 +167,7 @@ impl Scenario {
         for shim in shims {
             let children = fs::read_to_string(format!("/proc/{shim}/task/{shim}/children"));
             for child in children.expect("a shim").split_whitespace() {
-                self.kill_and_wait(child.parse().expect("a number"));
+                kill_and_wait(child.parse().expect("a number"));
             }
         }
     }
