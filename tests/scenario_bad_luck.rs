@@ -4,6 +4,7 @@
 #[path = "support/oci.rs"]
 mod oci;
 #[path = "support/scenario.rs"]
+#[expect(dead_code, reason = "each file of scenarios uses a part of it")]
 mod scenario;
 
 use std::fs;
@@ -85,7 +86,7 @@ fn a_container_whose_shim_was_killed_is_started_again() {
     let Some(stack) = Scenario::containers("shim-killed", TWO) else { return };
     stack.ok(&["up", "-d"]);
     let (web, old) = (stack.pid("web"), stack.pid("old"));
-    stack.kill_and_wait(stack.shim_of(web));
+    scenario::kill_and_wait(scenario::shim_of(web));
     assert_eq!(stack.run(&["plan", "--exit-code"]).code, 10);
     stack.ok(&["up", "-d"]);
     assert_ne!(stack.pid("web"), web);

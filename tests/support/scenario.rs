@@ -218,7 +218,7 @@ impl Scenario {
     }
 
     /// Freezes an instance behind Windlass' back.
-    pub fn freeze(&self, name: &str) {
+    pub(crate) fn freeze(&self, name: &str) {
         let below = format!("windlass.slice/{}/{name}-1", self.stack_id());
         let (old, new) = (Path::new("/sys/fs/cgroup/freezer"), Path::new("/sys/fs/cgroup"));
         if old.join(&below).exists() {
@@ -229,7 +229,7 @@ impl Scenario {
     }
 
     /// Reads an instance's log until `needle` is in it.
-    pub fn wait_for_log(&self, name: &str, needle: &str) {
+    pub(crate) fn wait_for_log(&self, name: &str, needle: &str) {
         let mut logs = self
             .command(&["logs", "-f", name])
             .stdout(std::process::Stdio::piped())
@@ -243,7 +243,7 @@ impl Scenario {
     }
 
     /// Where the record of an instance lies.
-    pub fn record(&self, name: &str) -> PathBuf {
+    pub(crate) fn record(&self, name: &str) -> PathBuf {
         self.home().join("lib/stacks").join(&self.name).join(name).join("1/instance.json")
     }
 
@@ -308,7 +308,7 @@ impl Drop for Scenario {
 
 impl Ran {
     /// What the program left behind.
-    pub fn of(output: &Output) -> Self {
+    pub(crate) fn of(output: &Output) -> Self {
         Self {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
