@@ -155,7 +155,7 @@ impl Scenario {
     }
 
     /// Kills what each shim minds whose run directory has this name.
-    pub fn kill_minded(&self, directory: &str) {
+    pub(crate) fn kill_minded(&self, directory: &str) {
         let home = self.home().to_string_lossy().into_owned();
         let is_shim = |line: &&String| {
             line.contains("internal shim ") && line.trim_end().ends_with(&format!("/{directory}"))
