@@ -58,11 +58,11 @@ impl StateError {
     pub fn help(&self) -> Option<String> {
         match self {
             Self::Newer { .. } => Some("use the newer Windlass that wrote it".to_owned()),
-            Self::Damaged { path, .. } => Some(format!(
-                "it belongs to what lies beside it, which is untouched: put `{}` back from a backup; \
-                 other stacks are not concerned",
-                path.display()
-            )),
+            Self::Damaged { .. } => Some(
+                "put it back from a backup; without one, `windlass up` makes a container anew, \
+                 and a VM is given up by moving its directory, with its disk, out of the way"
+                    .to_owned(),
+            ),
             Self::Io { .. } | Self::PathTooLong { .. } => None,
         }
     }

@@ -442,7 +442,9 @@ proptest! {
         prop_assert!(display::is_nothing(&plan::down(&after, &facts(), &options)));
         // And everything comes back, disks and addresses of VMs included.
         converge(&stack, &fake)?;
-        for (id, had) in before.instances.iter().filter(|(_, it)| it.kind == Kind::Vm) {
+        // A half-made disk of a VM that is no longer in the file was no data.
+        let whole = |it: &ObservedInstance| it.kind == Kind::Vm && it.state != State::HalfMade;
+        for (id, had) in before.instances.iter().filter(|(_, it)| whole(it)) {
             prop_assert_eq!(fake.observed().instances.get(id).map(|it| it.addresses.clone()), Some(had.addresses.clone()));
         }
     }

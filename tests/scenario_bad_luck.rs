@@ -277,7 +277,9 @@ fn a_full_disk_leaves_nothing_half_in_the_image_store() {
     }
     let ran = Ran::of(&alone.output().expect("it runs"));
     refused(&ran, 1, &["image", "space"]);
-    assert!(!ran.stderr.contains("images/layers/"), "{}", ran.stderr);
+    for part in ["images/layers/", "images/tmp/", "images/blobs/"] {
+        assert!(!ran.stderr.contains(part), "{}", ran.stderr);
+    }
     stack.ok(&["up", "-d"]);
     assert_eq!(stack.run(&["plan", "--exit-code"]).code, 0);
     stack.finish();
@@ -297,5 +299,23 @@ fn a_damaged_record_of_a_container_is_made_anew_and_troubles_nobody_else() {
     assert_eq!(stack.pid("old"), old);
     assert_eq!(stack.run(&["plan", "--exit-code"]).code, 0);
     fs::write(stack.record("web"), "").expect("damaged");
+    refused(&stack.run(&["prune"]), 1, &["instance.json", "help: "]);
+    stack.ok(&["stop", "web"]);
+    refused(&stack.run(&["start", "web"]), 1, &["instance.json", "`windlass up`"]);
+    stack.finish();
+}
+
+#[test]
+fn a_damaged_record_of_a_vm_is_named_and_hides_no_other_stack() {
+    let Some(stack) = Scenario::containers("damaged-vm", ONE) else { return };
+    let record = stack.home().join("lib/stacks/elsewhere/db/1/instance.json");
+    fs::create_dir_all(record.parent().expect("a directory")).expect("made");
+    fs::write(&record, "{\"vers").expect("damaged");
+    stack.ok(&["up", "-d"]);
+    let ls = stack.ok(&["ls"]);
+    assert!(ls.stdout.contains(stack.name()) && ls.stdout.contains("damaged"), "{}", ls.stdout);
+    let there = record.to_string_lossy().into_owned();
+    refused(&stack.run(&["-p", "elsewhere", "ps"]), 1, &["vm db", &there, "backup"]);
+    assert!(record.exists());
     stack.finish();
 }

@@ -16,7 +16,7 @@ pub(super) fn chosen(
     stack: &StackName,
     names: &[String],
 ) -> Result<Vec<InstanceRecord>, CommandError> {
-    let all = all(&invocation.directories.stack(stack))?;
+    let all = all(&invocation.directories.stack(stack), InstanceRecord::read_or_stand_in)?;
     let is_named = |record: &InstanceRecord, name: &String| {
         record.id.workload == *name || record.id.to_string() == *name
     };
@@ -33,11 +33,11 @@ pub(super) fn chosen(
     Ok(all.into_iter().filter(wanted).collect())
 }
 
-/// The records of every stack.
+/// The records of every stack, none of them a stand-in: what they use may not go.
 pub(super) fn everywhere(invocation: &Invocation) -> Result<Vec<InstanceRecord>, CommandError> {
     let mut records = Vec::new();
     for stack in stacks(invocation)? {
-        records.extend(all(&invocation.directories.stack(&stack))?);
+        records.extend(all(&invocation.directories.stack(&stack), InstanceRecord::read)?);
     }
     Ok(records)
 }
@@ -88,11 +88,14 @@ pub(super) fn is_alive(invocation: &Invocation, record: &InstanceRecord) -> bool
 }
 
 /// Every record below a stack's directory, `<workload>/<n>/instance.json`.
-fn all(stack_directory: &Path) -> Result<Vec<InstanceRecord>, StateError> {
+fn all(
+    stack_directory: &Path,
+    read: impl Fn(&Path) -> Result<Option<InstanceRecord>, StateError>,
+) -> Result<Vec<InstanceRecord>, StateError> {
     let mut records = Vec::new();
     for workload in directories_in(stack_directory)? {
         for instance in directories_in(&workload)? {
-            records.extend(InstanceRecord::read_or_stand_in(&instance)?);
+            records.extend(read(&instance)?);
         }
     }
     records.sort_by(|one, other| one.id.cmp(&other.id));

@@ -9,6 +9,7 @@ use super::arguments::{Format, Ls};
 use super::ui::{Table, words};
 use super::{CommandError, Exit, Invocation, instances};
 use crate::stack::{Kind, StackName};
+use crate::state::StateError;
 use crate::state::ledger::{self, Found};
 use crate::volume::Store;
 
@@ -29,7 +30,15 @@ pub(super) fn run(invocation: &Invocation, arguments: &Ls) -> Result<Exit, Comma
     let screen = &invocation.screen;
     let mut rows = Vec::new();
     for stack in instances::stacks(invocation)? {
-        rows.push(row(invocation, &stack)?);
+        match row(invocation, &stack) {
+            Ok(row) => rows.push(row),
+            // One stack's trouble hides no other.
+            Err(error @ CommandError::State(StateError::Damaged { .. })) => {
+                screen.error(&error);
+                rows.push(damaged(&stack));
+            }
+            Err(error) => return Err(error),
+        }
     }
     rows.retain(|row| row.up || (arguments.all && row.held.is_some()));
     if arguments.quiet {
@@ -52,6 +61,16 @@ pub(super) fn run(invocation: &Invocation, arguments: &Ls) -> Result<Exit, Comma
     }
     screen.table(&table)?;
     Ok(Exit::Done)
+}
+
+fn damaged(stack: &StackName) -> Row {
+    Row {
+        name: stack.to_string(),
+        status: "damaged".to_owned(),
+        held: None,
+        config_files: Vec::new(),
+        up: true,
+    }
 }
 
 fn row(invocation: &Invocation, stack: &StackName) -> Result<Row, CommandError> {

@@ -86,6 +86,12 @@ impl InstanceRecord {
         }
     }
 
+    /// Whether it is one: no definition is empty. It is never written, so that
+    /// the next `up` sees what it has before it.
+    pub fn is_stand_in(&self) -> bool {
+        self.definition.0.is_empty()
+    }
+
     /// From `stacks/<stack>/<workload>/<n>`, where the layers of a container lie.
     fn stand_in(directory: &Path) -> Option<Self> {
         let name = |path: &Path| Some(path.file_name()?.to_str()?.to_owned());

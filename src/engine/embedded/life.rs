@@ -277,7 +277,7 @@ pub(super) fn ask_to_stop(
     let Some(mut record) = InstanceRecord::read_or_stand_in(&directory)? else {
         return Ok(None);
     };
-    if held && !record.held {
+    if held && !record.held && !record.is_stand_in() {
         record.held = true;
         record.write(&directory)?;
     }
