@@ -8,6 +8,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::{Mutex, MutexGuard};
 use windlass::engine::qemu::Qemu;
 use windlass::engine::{Exec, ExecCommand, ExecOutput, Images, Streams, Workloads};
 use windlass::event::Events;
@@ -39,6 +40,9 @@ pub(crate) fn available() -> bool {
     false
 }
 
+/// Emulated guests that boot side by side on few cores miss each other's deadlines.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
 pub(crate) struct Home {
     directory: tempfile::TempDir,
     pub(crate) directories: Directories,
@@ -46,10 +50,12 @@ pub(crate) struct Home {
     pub(crate) stack: StackName,
     bridge: String,
     subnet: ipnet::Ipv4Net,
+    _turn: MutexGuard<'static, ()>,
 }
 
 impl Home {
     pub(crate) async fn new(name: &str) -> Self {
+        let turn = ONE_AT_A_TIME.lock().await;
         let directory = tempfile::Builder::new().prefix("windlass-qemu-").tempdir().expect("home");
         let directories = Directories::new(Some(directory.path()), Some(&cache()));
         let images = Store::open(&directories).expect("store");
@@ -62,7 +68,7 @@ impl Home {
         let bridge = names::bridge(&home_id, &stack, "default");
         let third = u8::from_str_radix(&home_id[..2], 16).expect("hex");
         let subnet: ipnet::Ipv4Net = format!("10.213.{third}.0/24").parse().expect("subnet");
-        let home = Self { directory, directories, engine, stack, bridge, subnet };
+        let home = Self { directory, directories, engine, stack, bridge, subnet, _turn: turn };
         Self::ip(&["link", "add", &home.bridge, "type", "bridge"]);
         Self::ip(&["address", "add", &format!("{}/24", home.host(1)), "dev", &home.bridge]);
         Self::ip(&["link", "set", &home.bridge, "up"]);
