@@ -4,9 +4,12 @@
 //! A bare shim start is the floor: namespaces, overlay, cgroup and the process,
 //! without a plan, a network, names, a firewall or a record.
 
+#![expect(clippy::print_stdout, reason = "the figures are what it is for")]
+
 #[path = "../tests/support/oci.rs"]
 mod oci;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -77,7 +80,8 @@ impl Bench {
     fn write_stack(&self, count: usize) {
         let mut text = String::from("name: bench\nservices:\n");
         for number in 0..count {
-            text += &format!("  s{number}: {{ image: ./image, stop_grace_period: 0s }}\n");
+            writeln!(text, "  s{number}: {{ image: ./image, stop_grace_period: 0s }}")
+                .expect("a string takes all");
         }
         fs::write(self.root.path().join("project/windlass.yaml"), text).expect("written");
     }
@@ -206,6 +210,8 @@ fn finish(child: Child) -> u64 {
     let mut status = 0;
     // SAFETY: both pointers lead to live values of the types that wait4 fills in.
     let reaped = unsafe { libc::wait4(pid, &raw mut status, 0, usage.as_mut_ptr()) };
+    // Reaped: nobody may wait for this number again.
+    drop(child);
     assert_eq!((reaped, status), (pid, 0), "the command failed");
     // SAFETY: wait4 has filled it in; all zeroes was a valid value before.
     let usage = unsafe { usage.assume_init() };
@@ -214,7 +220,8 @@ fn finish(child: Child) -> u64 {
 
 fn kill_and_wait(pid: i32) {
     if let Some(pid) = rustix::process::Pid::from_raw(pid) {
-        drop(rustix::process::kill_process(pid, rustix::process::Signal::KILL));
+        // It may have ended by itself; the wait below sees that too.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
     }
     wait_for(pid);
 }
@@ -224,7 +231,8 @@ fn wait_for(pid: i32) {
     let flags = rustix::process::PidfdFlags::empty();
     let Ok(fd) = rustix::process::pidfd_open(pid, flags) else { return };
     let mut ended = [rustix::event::PollFd::new(&fd, rustix::event::PollFlags::IN)];
-    drop(rustix::event::poll(&mut ended, None));
+    // An interrupted wait is only a figure measured too early.
+    let _ = rustix::event::poll(&mut ended, None);
 }
 
 fn private_kib(process: &Path) -> Option<u64> {

@@ -169,7 +169,7 @@ fn dispatch(invocation: &Invocation, command: &Command) -> Result<Exit, CommandE
         Command::Config(arguments) => config::run(invocation, arguments),
         Command::Graph(arguments) => graph::run(invocation, arguments),
         Command::Schema => schema::run(invocation),
-        Command::Doctor(arguments) => block_on(doctor::run(invocation, arguments)),
+        Command::Doctor(arguments) => doctor::run(invocation, arguments),
         Command::Completion(arguments) => completion::run(invocation, arguments),
         Command::Version(arguments) => version::run(invocation, arguments),
     }

@@ -57,12 +57,12 @@ impl Finding {
 }
 
 /// Looks at everything, what all engines need first.
-pub async fn examine(directories: &Directories) -> Vec<Finding> {
+pub fn examine(directories: &Directories) -> Vec<Finding> {
     let mut findings =
         vec![host::kernel(), host::cgroup(), host::overlayfs(), programs::nftables(), host::tun()];
     findings.extend([
         host::embedded_engine(),
-        programs::qemu_engine(directories).await,
+        programs::qemu_engine(directories),
         programs::bootstrap(),
         host::docker_engine(),
     ]);

@@ -1,7 +1,7 @@
 //! Node → Spec: what the files say, all of them together, in one form.
 //!
 //! A [`Spec`] is the merged tree with variables filled in, short forms written
-//! out and every key checked against the tables in [`keys`]. What it means (and
+//! out and every key checked against the tables in `keys`. What it means (and
 //! whether its references lead anywhere) is for [`crate::stack::resolve`].
 //! Everything wrong is said at once. The disk is seen through [`Files`] only.
 

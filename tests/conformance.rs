@@ -7,8 +7,6 @@
 //! Where ours differs on purpose: a bare number as a key (`123:`) is read as its
 //! text, where docker compose refuses it (loader/e6d943c4b8, loader/f9c61b3eff).
 
-#![expect(clippy::print_stderr, reason = "a skip and the count are for whoever runs the tests")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

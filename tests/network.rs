@@ -172,7 +172,7 @@ fn whoever_joins_later_is_resolved_by_whoever_was_there() {
         networks.create(stack, &plan).await.expect("create");
         let first = zone(&[("db", "10.77.0.2")]);
         networks.serve_names(stack, &plan, &first).await.expect("serve");
-        let guest = world.join(&plan, "10.77.0.2");
+        let guest = World::join(&plan, "10.77.0.2");
         let ask = |name: &'static str| guest.within(move || resolve(ip("10.77.0.1"), name));
         let found = |address: &str| (ResponseCode::NoError, BTreeSet::from([address.to_owned()]));
 
@@ -195,7 +195,7 @@ fn whoever_joins_later_is_resolved_by_whoever_was_there() {
         assert_eq!(by_stream, [many.len(); 2]);
         assert_eq!(ask("many"), (ResponseCode::NoError, BTreeSet::new()), "cut short");
 
-        world.kill(pid);
+        World::kill(pid);
         assert!(!networks.observe(stack).await.expect("observe")[0].names_alive);
         networks.serve_names(stack, &plan, &second).await.expect("serve again");
         assert_eq!(ask("web"), found("10.77.0.3"));
@@ -214,7 +214,7 @@ fn other_names_go_to_the_hosts_resolvers_unless_the_network_is_internal() {
             world.networks.create(&world.stack, plan).await.expect("create");
             world.networks.serve_names(&world.stack, plan, &zone(&[])).await.expect("serve");
         }
-        let guests = [world.join(&open, "10.77.0.2"), world.join(&dark, "10.77.1.2")];
+        let guests = [World::join(&open, "10.77.0.2"), World::join(&dark, "10.77.1.2")];
         let resolver = UdpSocket::bind("127.0.0.1:53").expect("bind");
         std::thread::spawn(move || {
             let mut bytes = [0; 1500];
@@ -289,10 +289,10 @@ fn a_published_port_is_reached_from_everywhere() {
         for plan in [&back, &side] {
             networks.create(stack, plan).await.expect("create");
         }
-        let outside = world.outside();
-        let web = world.join(&back, "10.77.0.2");
-        let neighbour = world.join(&back, "10.77.0.3");
-        let elsewhere = world.join(&side, "10.77.1.2");
+        let outside = World::outside();
+        let web = World::join(&back, "10.77.0.2");
+        let neighbour = World::join(&back, "10.77.0.3");
+        let elsewhere = World::join(&side, "10.77.1.2");
         serve(&web, "web");
         serve(&outside, "outside");
 
@@ -308,7 +308,7 @@ fn a_published_port_is_reached_from_everywhere() {
         let gateway: SocketAddr = "10.77.0.1:8080".parse().expect("address");
         let answer = Some("web".to_owned());
         for bridged_frames_pass_the_firewall in ["0", "1"] {
-            if !world.set_bridge_filter(bridged_frames_pass_the_firewall) {
+            if !World::set_bridge_filter(bridged_frames_pass_the_firewall) {
                 continue;
             }
             let way = format!("bridge-nf-call-iptables={bridged_frames_pass_the_firewall}");
@@ -354,11 +354,11 @@ fn nothing_leaves_an_internal_network() {
         for plan in [&dark, &open] {
             world.networks.create(&world.stack, plan).await.expect("create");
         }
-        let outside = world.outside();
+        let outside = World::outside();
         serve(&outside, "outside");
-        let within = [world.join(&dark, "10.77.1.2"), world.join(&dark, "10.77.1.3")];
+        let within = [World::join(&dark, "10.77.1.2"), World::join(&dark, "10.77.1.3")];
         serve(&within[1], "dark");
-        let neighbour = world.join(&open, "10.77.0.2");
+        let neighbour = World::join(&open, "10.77.0.2");
         serve(&neighbour, "open");
         let ruleset = rules(&[&dark, &open], &[]);
         world.networks.apply_firewall(&world.stack, &ruleset).await.expect("apply");
@@ -443,7 +443,7 @@ fn a_forwarder_stays_while_its_ports_do() {
         let with_number = port(Some(chosen), 80, Protocol::Tcp);
         assert_eq!(observe().await, BTreeSet::from([with_number, given.port.clone()]));
 
-        world.kill(world.forwarder_pid());
+        World::kill(world.forwarder_pid());
         assert_eq!(observe().await, BTreeSet::new(), "it was killed");
         networks.open_ports(stack, &id, &[given, any]).await.expect("open");
         assert_eq!(observe().await.len(), 2);
@@ -477,9 +477,9 @@ fn dockers_firewall_lets_our_bridges_pass() {
         run("ip link add docker0 type bridge");
         run("iptables -P FORWARD DROP; iptables -N DOCKER-USER; iptables -A DOCKER-USER -j RETURN");
         run("iptables -I FORWARD -j DOCKER-USER");
-        let filtered = world.set_bridge_filter("1");
+        let filtered = World::set_bridge_filter("1");
         assert_eq!(docker().await, Some(false));
-        let (one, other) = (world.join(&plan, "10.77.0.2"), world.join(&plan, "10.77.0.3"));
+        let (one, other) = (World::join(&plan, "10.77.0.2"), World::join(&plan, "10.77.0.3"));
         serve(&other, "other");
         let address: SocketAddr = "10.77.0.3:80".parse().expect("address");
         if filtered {

@@ -5,6 +5,7 @@
 #[path = "support/oci.rs"]
 mod oci;
 #[path = "support/scenario.rs"]
+#[expect(dead_code, reason = "each file of scenarios uses a part of it")]
 mod scenario;
 
 use std::fs;
@@ -93,7 +94,7 @@ fn a_container_killed_by_hand_is_started_again_and_the_plan_says_why() {
     let Some(stack) = Scenario::containers("killed", TWO_ON_A_NETWORK) else { return };
     stack.ok(&["up", "-d"]);
     let (web, other) = (stack.pid("web"), stack.pid("other"));
-    stack.kill_and_wait(web);
+    scenario::kill_and_wait(web);
     let plan = stack.ok(&["plan"]);
     assert!(plan.stdout.contains("signal 9"), "{}", plan.stdout);
     stack.ok(&["up", "-d"]);

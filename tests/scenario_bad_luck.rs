@@ -4,6 +4,7 @@
 #[path = "support/oci.rs"]
 mod oci;
 #[path = "support/scenario.rs"]
+#[expect(dead_code, reason = "each file of scenarios uses a part of it")]
 mod scenario;
 
 use std::fs;
@@ -85,7 +86,7 @@ fn a_container_whose_shim_was_killed_is_started_again() {
     let Some(stack) = Scenario::containers("shim-killed", TWO) else { return };
     stack.ok(&["up", "-d"]);
     let (web, old) = (stack.pid("web"), stack.pid("old"));
-    stack.kill_and_wait(stack.shim_of(web));
+    scenario::kill_and_wait(scenario::shim_of(web));
     assert_eq!(stack.run(&["plan", "--exit-code"]).code, 10);
     stack.ok(&["up", "-d"]);
     assert_ne!(stack.pid("web"), web);
@@ -256,7 +257,7 @@ fn plan_without_root_says_what_to_run() {
         .uid(65534)
         .output()
         .expect("it runs");
-    refused(&Ran::of(output), 4, &["needs root", "sudo", "windlass plan"]);
+    refused(&Ran::of(&output), 4, &["needs root", "sudo", "windlass plan"]);
     stack.finish();
 }
 
@@ -274,7 +275,7 @@ fn a_full_disk_leaves_nothing_half_in_the_image_store() {
     for (name, value) in up.get_envs() {
         alone.env(name, value.unwrap_or_default());
     }
-    let ran = Ran::of(alone.output().expect("it runs"));
+    let ran = Ran::of(&alone.output().expect("it runs"));
     refused(&ran, 1, &["image", "space"]);
     for part in ["images/layers/", "images/tmp/", "images/blobs/"] {
         assert!(!ran.stderr.contains(part), "{}", ran.stderr);

@@ -6,6 +6,7 @@
 #[path = "support/oci.rs"]
 mod oci;
 #[path = "support/scenario.rs"]
+#[expect(dead_code, reason = "each file of scenarios uses a part of it")]
 mod scenario;
 
 use scenario::Scenario;
@@ -106,8 +107,8 @@ fn changes_say_what_they_cost(stack: &Scenario) {
 }
 
 fn a_shim_that_dies_takes_no_vm_with_it(stack: &Scenario, db: i32) {
-    let shim = stack.shim_of(db);
-    stack.kill_and_wait(shim);
+    let shim = scenario::shim_of(db);
+    scenario::kill_and_wait(shim);
     assert_eq!(db, stack.pid("db"));
     stack.ok(&["up", "-d"]);
     assert_eq!(db, stack.pid("db"), "it is adopted, never restarted for it");
@@ -117,10 +118,10 @@ fn a_shim_that_dies_takes_no_vm_with_it(stack: &Scenario, db: i32) {
 fn a_vm_that_was_killed_comes_back_with_its_data(stack: &Scenario) {
     in_db(stack, "echo kept > /var/lib/data/mine && echo kept > /root/mine && sync");
     let client = stack.pid("client");
-    stack.kill_part("virtiofsd");
+    stack.kill_minded("fs0");
     let plan = stack.ok(&["plan"]).stdout;
-    assert!(plan.contains("virtiofsd"), "{plan}");
-    stack.kill_and_wait(stack.pid("db"));
+    assert!(plan.contains("what serves /srv/shared has died"), "{plan}");
+    scenario::kill_and_wait(stack.pid("db"));
     stack.ok(&["up", "-d", "--wait"]);
     assert_eq!(in_db(stack, "cat /var/lib/data/mine"), "kept\n");
     assert_eq!(client, stack.pid("client"), "the container was left alone");

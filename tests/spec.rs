@@ -1,8 +1,6 @@
 //! Stack files and what is made of them: `spec/ok/*.yaml` → the model,
 //! `spec/err/*.yaml` → what the user is told. Each file is a test of its own.
 
-#![expect(clippy::print_stderr, reason = "timings are for whoever runs the tests")]
-
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -4,6 +4,7 @@
 #[path = "support/oci.rs"]
 mod oci;
 #[path = "support/scenario.rs"]
+#[expect(dead_code, reason = "each file of scenarios uses a part of it")]
 mod scenario;
 
 use std::process::Command;

@@ -9,8 +9,8 @@ use crate::doctor::{Finding, Verdict, examine};
 /// What every engine needs is one line when all of it is well.
 const OF_THE_HOST: [&str; 5] = ["kernel", "cgroup", "overlayfs", "nftables", "tun"];
 
-pub(super) async fn run(invocation: &Invocation, arguments: &Doctor) -> Result<Exit, CommandError> {
-    let findings = examine(&invocation.directories).await;
+pub(super) fn run(invocation: &Invocation, arguments: &Doctor) -> Result<Exit, CommandError> {
+    let findings = examine(&invocation.directories);
     if arguments.format == Format::Json {
         invocation.screen.json(&findings)?;
     } else {

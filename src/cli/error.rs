@@ -180,7 +180,7 @@ impl CommandError {
         match self {
             Self::Usage { .. } | Self::NoSuchWorkload { .. } => Exit::Usage,
             Self::NoStackFile(_) | Self::StackFile { .. } => Exit::StackFile,
-            Self::NeedsRoot { .. } => Exit::Unavailable,
+            Self::NeedsRoot { .. } | Self::Host(_) => Exit::Unavailable,
             Self::Refused { .. } | Self::State(StateError::Newer { .. }) => Exit::Refused,
             Self::Interrupted => Exit::Interrupted,
             Self::Engine(error) => exit_of(error.kind),
@@ -193,7 +193,6 @@ impl CommandError {
                 ReconcileError::Look(error) | ReconcileError::Facts(error) => exit_of(error.kind),
                 ReconcileError::State(_) | ReconcileError::Blocked(_) => Exit::Failed,
             },
-            Self::Host(_) => Exit::Unavailable,
             Self::Told(exit) => *exit,
             Self::NotRunning { .. } | Self::State(_) | Self::File { .. } | Self::Setup { .. } => {
                 Exit::Failed

@@ -55,7 +55,7 @@ pub(super) fn say(
         }
         Ok(done) => {
             remarks(invocation, &done.plan, &words);
-            ended(invocation, attempt, &done.outcome)
+            Ok(ended(invocation, &attempt, &done.outcome))
         }
     }
 }
@@ -68,11 +68,7 @@ fn remarks(invocation: &Invocation, plan: &Plan, words: &Words<'_>) {
     }
 }
 
-fn ended(
-    invocation: &Invocation,
-    attempt: Attempt<'_>,
-    outcome: &Outcome,
-) -> Result<Exit, CommandError> {
+fn ended(invocation: &Invocation, attempt: &Attempt<'_>, outcome: &Outcome) -> Exit {
     let screen = &invocation.screen;
     let took = attempt.began.elapsed();
     for failure in &outcome.failed {
@@ -83,20 +79,20 @@ fn ended(
         if timed_out {
             let reason = format!("not everything was up within {}", elapsed(took));
             screen.failure(&[reason], Some("it goes on in the background; `windlass ps` shows it"));
-            return Ok(Exit::Failed);
+            return Exit::Failed;
         }
         let reason = format!("interrupted: `windlass {}` finishes the job", attempt.verb);
         screen.failure(&[reason], None);
-        return Ok(Exit::Interrupted);
+        return Exit::Interrupted;
     }
     if outcome.failed.is_empty() {
         screen.say(&format!("{} in {}", attempt.verb, elapsed(took)));
-        return Ok(Exit::Done);
+        return Exit::Done;
     }
     // All failures count: an engine that is missing outweighs a step that failed.
     let exits = outcome.failed.iter().map(|failure| super::error::exit_of(failure.error.kind));
     let unavailable = exits.into_iter().all(|exit| exit == Exit::Unavailable);
-    Ok(if unavailable { Exit::Unavailable } else { Exit::Failed })
+    if unavailable { Exit::Unavailable } else { Exit::Failed }
 }
 
 /// The name of the file that a reader would edit.

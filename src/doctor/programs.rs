@@ -41,7 +41,7 @@ pub(super) fn nftables() -> Finding {
     }
 }
 
-pub(super) async fn qemu_engine(directories: &Directories) -> Finding {
+pub(super) fn qemu_engine(directories: &Directories) -> Finding {
     let subject = "qemu engine";
     let Some(version) = version("qemu-system-x86_64", &["--version"]) else {
         let help = "sudo apt-get install qemu-system-x86 qemu-utils";
@@ -51,7 +51,7 @@ pub(super) async fn qemu_engine(directories: &Directories) -> Finding {
         let help = "sudo apt-get install qemu-utils";
         return Finding::broken(subject, "there is no `qemu-img`", help);
     }
-    match without_kvm(directories).await {
+    match without_kvm(directories) {
         None => Finding::well(subject, format!("QEMU {version}, KVM")),
         Some(reason) => Finding::attention(
             subject,
@@ -62,7 +62,7 @@ pub(super) async fn qemu_engine(directories: &Directories) -> Finding {
 }
 
 /// Why KVM is not used; `None`: it works.
-async fn without_kvm(directories: &Directories) -> Option<String> {
+fn without_kvm(directories: &Directories) -> Option<String> {
     match Launcher::new(Path::new("/proc/self/exe")) {
         Ok(launcher) => why_not(directories, &launcher),
         Err(error) => Some(error.to_string()),

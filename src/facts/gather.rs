@@ -12,7 +12,7 @@ use crate::engine::{EngineError, ErrorKind};
 use crate::network::{allocation, facts as network, ports};
 use crate::observed::Observed;
 use crate::plan::{Options, Pull};
-use crate::stack::workload::SecretSource;
+use crate::stack::workload::{SecretSource, Workload};
 use crate::stack::{ImageSource, Kind, MountSource, Protocol, Stack};
 use crate::state::ledger::{self, Found};
 use crate::world::World;
@@ -108,7 +108,7 @@ fn wanted_ports(stack: &Stack, observed: &Observed) -> BTreeSet<(Protocol, u16)>
 }
 
 fn unavailable(world: &World, stack: &Stack) -> BTreeMap<Kind, String> {
-    let kinds: BTreeSet<Kind> = stack.workloads.values().map(|it| it.kind()).collect();
+    let kinds: BTreeSet<Kind> = stack.workloads.values().map(Workload::kind).collect();
     kinds
         .into_iter()
         .filter_map(|kind| world.workloads(kind).unavailable().map(|reason| (kind, reason)))

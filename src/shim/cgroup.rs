@@ -5,6 +5,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::Cgroup;
 
@@ -29,8 +30,16 @@ pub struct Hierarchies {
 }
 
 impl Hierarchies {
-    /// Looks at what is mounted.
+    /// What is mounted on this host: looked at once by each process.
     pub fn find() -> io::Result<Self> {
+        static FOUND: OnceLock<Hierarchies> = OnceLock::new();
+        if let Some(found) = FOUND.get() {
+            return Ok(found.clone());
+        }
+        Self::look().map(|found| FOUND.get_or_init(|| found).clone())
+    }
+
+    fn look() -> io::Result<Self> {
         let root = Path::new(ROOT);
         if root.join("cgroup.controllers").exists() {
             return Ok(Self { legacy: Vec::new(), unified: Some(root.to_owned()) });
@@ -58,7 +67,16 @@ impl Hierarchies {
 
     /// The directory of version 1 where `file` of `path` lies.
     fn legacy_file(&self, path: &str, file: &str) -> Option<PathBuf> {
-        self.legacy.iter().map(|root| root.join(path).join(file)).find(|file| file.exists())
+        // Nearly always the hierarchy that has the controller's name.
+        let controller = file.split('.').next().unwrap_or_default();
+        let named = |root: &&PathBuf| {
+            let name = root.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            name.split(',').any(|name| name == controller)
+        };
+        let first = self.legacy.iter().filter(named);
+        let others = self.legacy.iter().filter(|root| !named(root));
+        let mut files = first.chain(others).map(|root| root.join(path).join(file));
+        files.find(|file| file.exists())
     }
 
     fn unified_file(&self, path: &str, file: &str) -> Option<PathBuf> {

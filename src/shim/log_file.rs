@@ -157,8 +157,8 @@ mod tests {
         log.take(Stream::Stdout, b"one\ntw").expect("write");
         log.take(Stream::Stderr, b"err\n").expect("write");
         log.take(Stream::Stdout, b"o\n\n").expect("write");
-        let long = vec![b'x'; LONGEST_LINE + 3];
-        log.take(Stream::Stdout, &long).expect("write");
+        let oversized = vec![b'x'; LONGEST_LINE + 3];
+        log.take(Stream::Stdout, &oversized).expect("write");
         log.finish(Stream::Stdout).expect("write");
         let found = lines(&home.path().join(FILE));
         assert_eq!(&found[..4], ["stdout F one", "stderr F err", "stdout F two", "stdout F "]);

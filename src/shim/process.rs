@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::OnceLock;
 
 use rustix::process::{Pid, PidfdFlags};
 
@@ -34,11 +35,15 @@ pub fn is_same(pid: i32, start: u64, boot: &str) -> bool {
     start_time(pid) == Some(start) && boot == boot_id()
 }
 
-/// The identity of the present boot.
+/// The identity of the present boot, which no process outlives: read once.
 pub fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .map(|text| text.trim().to_owned())
-        .unwrap_or_default()
+    static BOOT_ID: OnceLock<String> = OnceLock::new();
+    let read = || {
+        std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+            .map(|text| text.trim().to_owned())
+            .unwrap_or_default()
+    };
+    BOOT_ID.get_or_init(read).clone()
 }
 
 /// A descriptor that becomes readable when the process ends; `None` where it

@@ -18,22 +18,22 @@ use windlass::state::{Directories, names};
 use super::support;
 
 /// A host with one stack on it.
-pub struct World {
-    pub networks: HostNetworks,
-    pub stack: StackName,
-    pub directories: Directories,
+pub(crate) struct World {
+    pub(crate) networks: HostNetworks,
+    pub(crate) stack: StackName,
+    pub(crate) directories: Directories,
     home: tempfile::TempDir,
 }
 
 /// A network namespace, as long as it lives.
-pub struct Namespace(File);
+pub(crate) struct Namespace(File);
 
 impl World {
     /// The state directory's identity in every test: the namespace differs.
-    pub const HOME: &'static str = "0a1b2c3d";
+    pub(crate) const HOME: &'static str = "0a1b2c3d";
 
     /// Runs the test on a host of its own.
-    pub fn run(name: &str, test: impl AsyncFnOnce(&World) + Send + 'static) {
+    pub(crate) fn run(name: &str, test: impl AsyncFnOnce(&World) + Send + 'static) {
         if !support::needs_root("network") {
             return;
         }
@@ -60,11 +60,11 @@ impl World {
         Self { networks, stack: stack(), directories, home }
     }
 
-    pub fn table() -> String {
+    pub(crate) fn table() -> String {
         names::table(Self::HOME, &stack())
     }
 
-    pub fn plan(&self, name: &str, subnet: &str) -> NetworkPlan {
+    pub(crate) fn plan(&self, name: &str, subnet: &str) -> NetworkPlan {
         let subnet: Ipv4Net = subnet.parse().expect("subnet");
         NetworkPlan {
             name: name.to_owned(),
@@ -79,7 +79,7 @@ impl World {
     }
 
     /// A guest on the network, with a default route by the gateway.
-    pub fn join(&self, plan: &NetworkPlan, address: &str) -> Namespace {
+    pub(crate) fn join(plan: &NetworkPlan, address: &str) -> Namespace {
         let last = ip(address).octets()[3];
         let end = format!("g{}-{last}", &plan.bridge[9..]);
         let guest = Namespace::new();
@@ -91,7 +91,7 @@ impl World {
     }
 
     /// Another machine, on the host's uplink: 192.0.2.1, the host is .7.
-    pub fn outside(&self) -> Namespace {
+    pub(crate) fn outside() -> Namespace {
         let outside = Namespace::new();
         outside.connect("uplink", "192.0.2.1/24");
         run("ip addr add 192.0.2.7/24 dev uplink; ip link set uplink up");
@@ -102,7 +102,7 @@ impl World {
     }
 
     /// Whether bridged frames pass the firewall; `false`: this kernel has no such switch.
-    pub fn set_bridge_filter(&self, value: &str) -> bool {
+    pub(crate) fn set_bridge_filter(value: &str) -> bool {
         let switch = Path::new("/proc/sys/net/bridge/bridge-nf-call-iptables");
         if !switch.exists() {
             return value == "0";
@@ -111,26 +111,26 @@ impl World {
         true
     }
 
-    pub fn set_resolvers(&self, text: &str) {
+    pub(crate) fn set_resolvers(&self, text: &str) {
         let new = self.home.path().join("resolv.conf.new");
         std::fs::write(&new, text).expect("write");
         std::fs::rename(&new, self.home.path().join("resolv.conf")).expect("rename");
     }
 
-    pub fn name_server_pid(&self, plan: &NetworkPlan) -> i32 {
+    pub(crate) fn name_server_pid(&self, plan: &NetworkPlan) -> i32 {
         let hashed = names::hash(&["network", &plan.name], 8);
         let directory = self.directories.stack_run(&self.stack).join(format!("n-{hashed}"));
         shim::look(&directory).expect("it runs").status.pid
     }
 
     /// The one forwarder's.
-    pub fn forwarder_pid(&self) -> i32 {
+    pub(crate) fn forwarder_pid(&self) -> i32 {
         let alive = self.processes().into_iter().filter_map(|directory| shim::look(&directory));
         alive.map(|alive| alive.status.pid).next().expect("it runs")
     }
 
     /// Kills a process of the stack and waits until it is gone.
-    pub fn kill(&self, pid: i32) {
+    pub(crate) fn kill(pid: i32) {
         let start = shim::process::start_time(pid).expect("it runs");
         let watched = shim::process::watch(pid, start).expect("watch").expect("it runs");
         kill(Pid::from_raw(pid), Signal::SIGKILL).expect("kill");
@@ -152,7 +152,8 @@ impl Drop for World {
         for alive in self.processes().iter().filter_map(|directory| shim::look(directory)) {
             let own = [(alive.process, alive.status.pid), (alive.shim, alive.status.shim_pid)];
             for (_, pid) in own.into_iter().filter(|(alive, _)| *alive) {
-                drop(kill(Pid::from_raw(pid), Signal::SIGKILL).ok());
+                // It may have ended by itself.
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
             }
         }
     }
@@ -169,7 +170,7 @@ impl Namespace {
     }
 
     /// Runs something on a thread in here.
-    pub fn within<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+    pub(crate) fn within<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
         let namespace = self.0.try_clone().expect("clone");
         let thread = std::thread::spawn(move || {
             setns(namespace, CloneFlags::CLONE_NEWNET).expect("enter");
@@ -192,12 +193,12 @@ fn stack() -> StackName {
     StackName::new("shop").expect("a name")
 }
 
-pub fn ip(text: &str) -> Ipv4Addr {
+pub(crate) fn ip(text: &str) -> Ipv4Addr {
     text.parse().expect("an address")
 }
 
 /// Runs a line of shell in the calling thread's namespace; what it printed.
-pub fn run(line: &str) -> String {
+pub(crate) fn run(line: &str) -> String {
     let output = Command::new("sh").args(["-ec", line]).output().expect("run a shell");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "`{line}`: {errors}");
@@ -205,7 +206,7 @@ pub fn run(line: &str) -> String {
 }
 
 /// Whether the program is installed; says so where it is not, fails where it must be.
-pub fn has(program: &str) -> bool {
+pub(crate) fn has(program: &str) -> bool {
     if Command::new(program).arg("--version").output().is_ok() {
         return true;
     }

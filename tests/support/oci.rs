@@ -15,12 +15,12 @@ const APPLETS: &[&str] = &[
 ];
 
 /// Where Debian's `busybox-static` puts it.
-pub fn busybox() -> Option<PathBuf> {
+pub(crate) fn busybox() -> Option<PathBuf> {
     ["/bin/busybox", "/usr/bin/busybox"].into_iter().map(PathBuf::from).find(|path| path.is_file())
 }
 
 /// Writes an OCI layout into `directory` whose image runs `cmd`.
-pub fn write_layout(directory: &Path, cmd: &[&str]) -> io::Result<()> {
+pub(crate) fn write_layout(directory: &Path, cmd: &[&str]) -> io::Result<()> {
     let busybox = busybox().ok_or_else(|| io::Error::other("busybox-static is not installed"))?;
     let layer = layer(&busybox)?;
     let blobs = Blobs::new(directory)?;

@@ -1,6 +1,11 @@
 //! One stack in a home of its own, driven through the real program. Dropping it
 //! takes everything down and checks that nothing of it is left on the host.
 
+#![expect(
+    clippy::print_stderr,
+    reason = "why a test was skipped, and how a failed one was cleaned up"
+)]
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -12,7 +17,7 @@ use windlass::stack::vm::Accel;
 use windlass::world::World;
 
 /// A project directory, a `WINDLASS_HOME`, and the program.
-pub struct Scenario {
+pub(crate) struct Scenario {
     root: tempfile::TempDir,
     name: String,
     clean: bool,
@@ -20,19 +25,19 @@ pub struct Scenario {
 
 /// What a command came to.
 #[derive(Debug)]
-pub struct Ran {
+pub(crate) struct Ran {
     /// Exit code.
-    pub code: i32,
+    pub(crate) code: i32,
     /// Standard output.
-    pub stdout: String,
+    pub(crate) stdout: String,
     /// Standard error.
-    pub stderr: String,
+    pub(crate) stderr: String,
 }
 
 impl Scenario {
     /// A project called `name` (made unique) with this stack file, and an image
     /// `./image` beside it that has busybox.
-    pub fn new(name: &str, stack_file: &str) -> Self {
+    pub(crate) fn new(name: &str, stack_file: &str) -> Self {
         let root = tempfile::Builder::new().prefix("wl-").tempdir().expect("a directory");
         let name = format!("{name}-{}", std::process::id());
         let scenario = Self { root, name, clean: false };
@@ -44,40 +49,33 @@ impl Scenario {
     }
 
     /// The same, or `None` (said on standard error) where containers cannot run here.
-    pub fn containers(name: &str, stack_file: &str) -> Option<Self> {
+    pub(crate) fn containers(name: &str, stack_file: &str) -> Option<Self> {
         engine("embedded").then(|| Self::new(name, stack_file))
     }
 
     /// The same where the stack has VMs too. Bases that were built once are shared.
-    pub fn vms(name: &str, stack_file: &str) -> Option<Self> {
+    pub(crate) fn vms(name: &str, stack_file: &str) -> Option<Self> {
         let able = engine("qemu") && engine("embedded");
         able.then(|| Self::new(name, stack_file))
     }
 
-    /// The process that minds another one.
-    pub fn shim_of(&self, pid: i32) -> i32 {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
-        parent.and_then(|pid| pid.trim().parse().ok()).expect("a parent")
-    }
-
     /// The project's directory.
-    pub fn project(&self) -> PathBuf {
+    pub(crate) fn project(&self) -> PathBuf {
         self.root.path().join("project")
     }
 
     /// The state directory.
-    pub fn home(&self) -> PathBuf {
+    pub(crate) fn home(&self) -> PathBuf {
         self.root.path().join("home")
     }
 
     /// The stack's name.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// Writes a file of the project.
-    pub fn write(&self, path: &str, text: &str) {
+    pub(crate) fn write(&self, path: &str, text: &str) {
         let path = self.project().join(path);
         if let Some(directory) = path.parent() {
             fs::create_dir_all(directory).expect("its directory");
@@ -86,12 +84,12 @@ impl Scenario {
     }
 
     /// The program, told where its state is; not started yet.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         self.command_in(&self.project(), arguments)
     }
 
     /// The same from another directory.
-    pub fn command_in(&self, directory: &Path, arguments: &[&str]) -> Command {
+    pub(crate) fn command_in(&self, directory: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
         command
             .current_dir(directory)
@@ -103,57 +101,47 @@ impl Scenario {
     }
 
     /// Runs the program to its end.
-    pub fn run(&self, arguments: &[&str]) -> Ran {
-        Ran::of(self.command(arguments).output().expect("the program runs"))
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
+        Ran::of(&self.command(arguments).output().expect("the program runs"))
     }
 
     /// Runs it from another directory.
-    pub fn run_in(&self, directory: &Path, arguments: &[&str]) -> Ran {
-        Ran::of(self.command_in(directory, arguments).output().expect("the program runs"))
+    pub(crate) fn run_in(&self, directory: &Path, arguments: &[&str]) -> Ran {
+        Ran::of(&self.command_in(directory, arguments).output().expect("the program runs"))
     }
 
     /// Runs it and insists on success.
-    pub fn ok(&self, arguments: &[&str]) -> Ran {
+    pub(crate) fn ok(&self, arguments: &[&str]) -> Ran {
         let ran = self.run(arguments);
         assert_eq!(ran.code, 0, "windlass {arguments:?}\n{}\n{}", ran.stdout, ran.stderr);
         ran
     }
 
     /// `ps -a` as data.
-    pub fn ps(&self) -> Vec<Value> {
+    pub(crate) fn ps(&self) -> Vec<Value> {
         rows(&self.ok(&["ps", "-a", "--format", "json"]))
     }
 
     /// The process of an instance, on the host.
-    pub fn pid(&self, name: &str) -> i32 {
+    pub(crate) fn pid(&self, name: &str) -> i32 {
         pid_in_rows(&self.ps(), name)
     }
 
     /// The same, asked from another directory.
-    pub fn pid_in(&self, directory: &Path, name: &str) -> i32 {
+    pub(crate) fn pid_in(&self, directory: &Path, name: &str) -> i32 {
         pid_in_rows(&rows(&self.run_in(directory, &["ps", "-a", "--format", "json"])), name)
     }
 
     /// A second checkout of the same project.
-    pub fn copy_of_the_project(&self) -> PathBuf {
+    pub(crate) fn copy_of_the_project(&self) -> PathBuf {
         let copy = self.root.path().join("checkout");
         let status = Command::new("cp").arg("-a").args([&self.project(), &copy]).status();
         assert!(status.expect("cp runs").success());
         copy
     }
 
-    /// Kills a process and returns when it is gone.
-    pub fn kill_and_wait(&self, pid: i32) {
-        let pid = rustix::process::Pid::from_raw(pid).expect("a process");
-        let fd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
-            .expect("it runs");
-        rustix::process::pidfd_send_signal(&fd, rustix::process::Signal::KILL).expect("killed");
-        let mut ended = [rustix::event::PollFd::new(&fd, rustix::event::PollFlags::IN)];
-        rustix::event::poll(&mut ended, None).expect("it ends");
-    }
-
     /// Kills every process of this home that is `windlass internal PART`.
-    pub fn kill_part(&self, part: &str) {
+    pub(crate) fn kill_part(&self, part: &str) {
         let home = self.home().to_string_lossy().into_owned();
         let of_part: Vec<String> = processes_naming(&home)
             .into_iter()
@@ -162,18 +150,36 @@ impl Scenario {
         assert!(!of_part.is_empty(), "no {part} among {:#?}", processes_naming(&home));
         for line in of_part {
             let pid = line.split(' ').next().and_then(|pid| pid.parse().ok());
-            self.kill_and_wait(pid.expect("a number"));
+            kill_and_wait(pid.expect("a number"));
+        }
+    }
+
+    /// Kills what each shim minds whose run directory has this name.
+    pub fn kill_minded(&self, directory: &str) {
+        let home = self.home().to_string_lossy().into_owned();
+        let is_shim = |line: &&String| {
+            line.contains("internal shim ") && line.trim_end().ends_with(&format!("/{directory}"))
+        };
+        let processes = processes_naming(&home);
+        let shims: Vec<&str> =
+            processes.iter().filter(is_shim).filter_map(|line| line.split(' ').next()).collect();
+        assert!(!shims.is_empty(), "no shim of {directory} among {processes:#?}");
+        for shim in shims {
+            let children = fs::read_to_string(format!("/proc/{shim}/task/{shim}/children"));
+            for child in children.expect("a shim").split_whitespace() {
+                kill_and_wait(child.parse().expect("a number"));
+            }
         }
     }
 
     /// Deletes the stack's firewall table, as an admin might.
-    pub fn delete_firewall_table(&self) {
+    pub(crate) fn delete_firewall_table(&self) {
         let table = format!("windlass_{}", self.stack_id());
         run("nft", &["delete", "table", "inet", &table]);
     }
 
     /// Deletes the stack's bridges, as an admin might.
-    pub fn delete_bridges(&self) {
+    pub(crate) fn delete_bridges(&self) {
         let links = run("ip", &["-j", "-d", "link", "show", "type", "bridge"]);
         let links: Value = serde_json::from_str(&links).expect("JSON");
         let label = format!(":{}:", self.name);
@@ -190,13 +196,13 @@ impl Scenario {
     }
 
     /// The memory limit that the kernel has for an instance, in bytes.
-    pub fn memory_limit(&self, name: &str) -> u64 {
+    pub(crate) fn memory_limit(&self, name: &str) -> u64 {
         let text = fs::read_to_string(self.memory_limit_file(name)).expect("a limit");
         text.trim().parse().expect("a number")
     }
 
     /// Changes the limit behind Windlass' back.
-    pub fn set_memory_limit(&self, name: &str, bytes: u64) {
+    pub(crate) fn set_memory_limit(&self, name: &str, bytes: u64) {
         fs::write(self.memory_limit_file(name), bytes.to_string()).expect("changed");
     }
 
@@ -212,7 +218,7 @@ impl Scenario {
     }
 
     /// Freezes an instance behind Windlass' back.
-    pub fn freeze(&self, name: &str) {
+    pub(crate) fn freeze(&self, name: &str) {
         let below = format!("windlass.slice/{}/{name}-1", self.stack_id());
         let (old, new) = (Path::new("/sys/fs/cgroup/freezer"), Path::new("/sys/fs/cgroup"));
         if old.join(&below).exists() {
@@ -223,7 +229,7 @@ impl Scenario {
     }
 
     /// Reads an instance's log until `needle` is in it.
-    pub fn wait_for_log(&self, name: &str, needle: &str) {
+    pub(crate) fn wait_for_log(&self, name: &str, needle: &str) {
         let mut logs = self
             .command(&["logs", "-f", name])
             .stdout(std::process::Stdio::piped())
@@ -237,7 +243,7 @@ impl Scenario {
     }
 
     /// Where the record of an instance lies.
-    pub fn record(&self, name: &str) -> PathBuf {
+    pub(crate) fn record(&self, name: &str) -> PathBuf {
         self.home().join("lib/stacks").join(&self.name).join(name).join("1/instance.json")
     }
 
@@ -248,7 +254,7 @@ impl Scenario {
     }
 
     /// Takes it down with everything, and checks that nothing is left.
-    pub fn finish(mut self) {
+    pub(crate) fn finish(mut self) {
         self.ok(&["down", "-v", "--remove-orphans"]);
         self.clean = true;
         let left = self.leftovers();
@@ -257,7 +263,7 @@ impl Scenario {
 
     /// What of this scenario is still on the host: processes, interfaces,
     /// mounts, cgroups, tables.
-    pub fn leftovers(&self) -> Vec<String> {
+    pub(crate) fn leftovers(&self) -> Vec<String> {
         let home = self.home().to_string_lossy().into_owned();
         let mut left = processes_naming(&home);
         left.extend(lines_of("/proc/self/mounts", &home));
@@ -302,13 +308,30 @@ impl Drop for Scenario {
 
 impl Ran {
     /// What the program left behind.
-    pub fn of(output: Output) -> Self {
+    pub(crate) fn of(output: &Output) -> Self {
         Self {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
     }
+}
+
+/// The process that minds another one.
+pub(crate) fn shim_of(pid: i32) -> i32 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+    parent.and_then(|pid| pid.trim().parse().ok()).expect("a parent")
+}
+
+/// Kills a process and returns when it is gone.
+pub(crate) fn kill_and_wait(pid: i32) {
+    let pid = rustix::process::Pid::from_raw(pid).expect("a process");
+    let fd =
+        rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).expect("it runs");
+    rustix::process::pidfd_send_signal(&fd, rustix::process::Signal::KILL).expect("killed");
+    let mut ended = [rustix::event::PollFd::new(&fd, rustix::event::PollFlags::IN)];
+    rustix::event::poll(&mut ended, None).expect("it ends");
 }
 
 /// Runs a program of the host, insists on success, gives its output.
@@ -371,7 +394,7 @@ fn cache() -> PathBuf {
 }
 
 /// What an HTTP server on loopback answers.
-pub fn http_get(port: u64, path: &str) -> String {
+pub(crate) fn http_get(port: u64, path: &str) -> String {
     use std::io::{Read, Write};
     let port = u16::try_from(port).expect("a port");
     let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).expect("connected");
