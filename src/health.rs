@@ -111,7 +111,7 @@ fn unhealthy(watched: &Watched<'_>, answer: &Answer, failures: u32) -> EngineErr
     let said = if said.is_empty() { "it said nothing" } else { said };
     EngineError::new(
         "health",
-        "call healthy",
+        "bring up",
         format!("{} {}", watched.kind, watched.id),
         ErrorKind::Failed,
         Reason(format!("its healthcheck failed {failures} times in a row: {said}")),

@@ -178,6 +178,7 @@ fn the_same_name_from_another_directory_is_refused_unless_adopted() {
     assert_eq!(adopted.code, 0, "{}", adopted.stderr);
     assert_eq!(web, stack.pid_in(&elsewhere, "web"), "adopting changes nothing that runs");
     assert_eq!(stack.run_in(&elsewhere, &["down", "-v"]).code, 0);
+    stack.ok(&["up", "-d", "--adopt"]);
     stack.finish();
 }
 

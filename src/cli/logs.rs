@@ -20,6 +20,9 @@ pub(super) async fn run(invocation: &Invocation, arguments: &Logs) -> Result<Exi
     let stack = project::name(invocation)?;
     let records = instances::chosen(invocation, &stack, &arguments.names)?;
     let since = arguments.since.as_deref().map(time).transpose()?;
+    if records.is_empty() {
+        invocation.screen.note(&format!("nothing of `{stack}` is there to have a log"));
+    }
     let ids: Vec<InstanceId> = records.into_iter().map(|record| record.id).collect();
     let mut show = Show::new(invocation, &stack, &ids, arguments)?;
     show.past(arguments, since)?;

@@ -277,6 +277,9 @@ fn kept_reason(existing: &ObservedInstance, ignored_user_data: bool) -> String {
         _ if matches!(existing.ready, Readiness::Failed { .. }) => {
             "running, though cloud-init reported an error".into()
         }
+        _ if existing.health.as_ref().is_some_and(|health| !health.healthy) => {
+            "running, though its healthcheck fails".into()
+        }
         _ => AS_IT_SHOULD_BE.into(),
     }
 }
