@@ -101,8 +101,7 @@ impl Bench {
         (began.elapsed(), memory)
     }
 
-    /// Starts so many containers with nothing around them, two threads a core
-    /// apart from what `up` does beside starting.
+    /// Starts so many containers with nothing around them, one thread a core.
     fn bare_shims(&self, count: usize) -> Duration {
         let rootfs = self.rootfs();
         let base = self.root.path().join("bare");
@@ -188,7 +187,13 @@ fn bare_spec(directory: &Path, rootfs: &Path) -> ShimSpec {
                 "process": { "args": ["/bin/sleep", "1000000"], "cwd": "/",
                              "user": { "uid": 0, "gid": 0 }, "env": ["PATH=/bin"] },
                 "root": { "path": "rootfs" },
-                "mounts": [{ "destination": "/proc", "type": "proc", "source": "proc" }],
+                "mounts": [
+                    { "destination": "/proc", "type": "proc", "source": "proc" },
+                    { "destination": "/dev", "type": "tmpfs", "source": "tmpfs",
+                      "options": ["nosuid", "strictatime", "mode=755", "size=65536k"] },
+                    { "destination": "/dev/pts", "type": "devpts", "source": "devpts",
+                      "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666"] },
+                ],
                 "linux": { "namespaces": [
                     { "type": "pid" }, { "type": "mount" }, { "type": "ipc" }, { "type": "uts" }
                 ] },
