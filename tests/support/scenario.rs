@@ -298,7 +298,7 @@ impl Scenario {
 impl Drop for Scenario {
     fn drop(&mut self) {
         if !self.clean {
-            let down = self.command(&["down", "-v", "--remove-orphans", "-t", "0"]).output();
+            let down = self.command(&["down", "-v", "--remove-orphans", "--adopt", "-t", "0"]).output();
             if let Ok(down) = down {
                 eprintln!("down of {}: {}", self.name, String::from_utf8_lossy(&down.stderr));
             }
