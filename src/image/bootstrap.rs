@@ -101,9 +101,14 @@ pub(super) fn base(
     if let Some(base) = read(&path)? {
         return Ok(base);
     }
-    progress.doing("waiting for another build of it");
     let lock = bases.join(format!("{key}.lock"));
-    let _lock = scratch::locked(&lock).map_err(ImageError::io("lock", &lock))?;
+    let _lock = match scratch::try_locked(&lock).map_err(ImageError::io("lock", &lock))? {
+        Some(held) => held,
+        None => {
+            progress.doing("waiting for another build of it");
+            scratch::locked(&lock).map_err(ImageError::io("lock", &lock))?
+        }
+    };
     if let Some(base) = read(&path)? {
         return Ok(base);
     }
