@@ -18,7 +18,9 @@ const PASSING: &str = include_str!("conformance/passing.txt");
 fn corpus() -> Option<PathBuf> {
     let given = std::env::var_os("WINDLASS_CORPUS").map(PathBuf::from);
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/conformance");
-    given.or_else(|| beside.exists().then_some(beside)).map(|root| root.join("compose"))
+    let root = given.or_else(|| beside.exists().then_some(beside))?.join("compose");
+    // Files are known by their real paths, wherever a link leads here.
+    Some(root.canonicalize().expect("the corpus is there"))
 }
 
 /// `None`: as docker compose has it. Else: what differs.

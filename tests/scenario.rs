@@ -329,6 +329,17 @@ fn what_the_user_stopped_can_be_started_again_and_keeps_what_it_wrote() {
 }
 
 #[test]
+fn an_interface_that_the_last_run_left_is_no_obstacle() {
+    let Some(stack) = Scenario::containers("left-interface", TWO_ON_A_NETWORK) else { return };
+    stack.ok(&["up", "-d"]);
+    stack.ok(&["stop", "other"]);
+    stack.leave_interface("other", "default");
+    stack.ok(&["up", "-d"]);
+    stack.ok(&["exec", "-T", "web", "ping", "-c", "1", "-W", "5", "other"]);
+    stack.finish();
+}
+
+#[test]
 fn a_published_port_answers_on_loopback() {
     let Some(stack) = Scenario::containers("published", TWO_ON_A_NETWORK) else { return };
     stack.ok(&["up", "-d"]);

@@ -102,12 +102,12 @@ pub(super) fn base(
         return Ok(base);
     }
     let lock = bases.join(format!("{key}.lock"));
-    let _lock = match scratch::try_locked(&lock).map_err(ImageError::io("lock", &lock))? {
-        Some(held) => held,
-        None => {
-            progress.doing("waiting for another build of it");
-            scratch::locked(&lock).map_err(ImageError::io("lock", &lock))?
-        }
+    let free = scratch::try_locked(&lock).map_err(ImageError::io("lock", &lock))?;
+    let _lock = if let Some(held) = free {
+        held
+    } else {
+        progress.doing("waiting for another build of it");
+        scratch::locked(&lock).map_err(ImageError::io("lock", &lock))?
     };
     if let Some(base) = read(&path)? {
         return Ok(base);

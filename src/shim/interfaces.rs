@@ -97,11 +97,38 @@ fn make_pair(
             LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
         ]),
     ];
-    let pair = link_up(&interface.host_name, attributes);
-    host.make(RouteNetlinkMessage::NewLink(pair))?;
+    let pair = RouteNetlinkMessage::NewLink(link_up(&interface.host_name, attributes));
+    match host.make(pair.clone()) {
+        // The kernel takes a namespace away some time after its last process,
+        // and the host's end of the pair with it. The name is this instance's
+        // own, so whatever has it is what its last run left.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            remove(host, &interface.host_name)?;
+            host.make(pair)?;
+        }
+        other => other?,
+    }
     // The kernel takes no alias while it makes a link.
     let label = vec![LinkAttribute::IfAlias(interface.label.clone())];
     host.change(RouteNetlinkMessage::NewLink(link(&interface.host_name, label)))
+}
+
+/// Removes the host's ends. They would go with the namespace, but only some time
+/// after the last process in it: whoever waits for the shim finds them gone.
+pub(super) fn remove_host_ends(interfaces: &[Interface]) -> io::Result<()> {
+    if interfaces.is_empty() {
+        return Ok(());
+    }
+    let mut host = Route::open()?;
+    interfaces.iter().try_for_each(|interface| remove(&mut host, &interface.host_name))
+}
+
+/// Removes a link; one that is gone by then is as good.
+fn remove(host: &mut Route, name: &str) -> io::Result<()> {
+    match host.change(RouteNetlinkMessage::DelLink(link(name, Vec::new()))) {
+        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(()),
+        other => other,
+    }
 }
 
 fn configure(inside: &mut Route, interface: &Interface, name: &str) -> io::Result<()> {

@@ -16,6 +16,7 @@ use nix::unistd::Pid;
 use super::cgroup::Hierarchies;
 use super::door::{Guest, Heard};
 use super::follow::Follow;
+use super::interfaces::remove_host_ends;
 use super::log_file::LogFile;
 use super::look::STATUS_FILE;
 use super::process::now;
@@ -466,6 +467,8 @@ impl Minder {
             self.empty(path);
             drop(self.hierarchies.remove(path));
         }
+        // Nobody is left to be told; the next run takes over what stays.
+        drop(remove_host_ends(&self.spec.interfaces));
         drop(std::fs::remove_file(self.spec.run_directory.join(STATUS_FILE)));
         drop(std::fs::remove_file(self.spec.run_directory.join(SOCKET)));
         if let Some(reporter) = self.reporter.take() {

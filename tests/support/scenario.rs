@@ -172,6 +172,19 @@ impl Scenario {
         }
     }
 
+    /// Puts a link where an instance's own would be, as a run that has just
+    /// ended may leave it for a moment.
+    pub(crate) fn leave_interface(&self, name: &str, network: &str) {
+        let directories = windlass::state::Directories::new(Some(&self.home()), None);
+        let stack = windlass::stack::StackName::new(&self.name).expect("a valid name");
+        let id = windlass::stack::InstanceId::single(name);
+        let home_id = directories.home_id();
+        let link = windlass::state::names::interface(&home_id, &stack, &id, network);
+        // Its own last one may still be there.
+        drop(Command::new("ip").args(["link", "delete", &link]).output());
+        run("ip", &["link", "add", &link, "type", "bridge"]);
+    }
+
     /// Deletes the stack's firewall table, as an admin might.
     pub(crate) fn delete_firewall_table(&self) {
         let table = format!("windlass_{}", self.stack_id());
@@ -298,7 +311,8 @@ impl Scenario {
 impl Drop for Scenario {
     fn drop(&mut self) {
         if !self.clean {
-            let down = self.command(&["down", "-v", "--remove-orphans", "--adopt", "-t", "0"]).output();
+            let down =
+                self.command(&["down", "-v", "--remove-orphans", "--adopt", "-t", "0"]).output();
             if let Ok(down) = down {
                 eprintln!("down of {}: {}", self.name, String::from_utf8_lossy(&down.stderr));
             }
