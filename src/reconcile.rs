@@ -10,13 +10,13 @@ use tokio::sync::watch;
 
 use crate::apply::{self, Outcome, Walk};
 use crate::engine::EngineError;
-use crate::event::Events;
+use crate::event::{Events, What};
 use crate::facts::{self, Facts};
 use crate::observed::Observed;
-use crate::plan::consent::{Consent, Refused};
-use crate::plan::{self, DownOptions, Options, Plan};
+use crate::plan::consent::{self, Consent, Refused};
+use crate::plan::{self, DownOptions, Loss, Options, Plan};
 use crate::stack::{InstanceId, Stack, StackName};
-use crate::state::{StateError, ledger::Ledger};
+use crate::state::{StateError, ledger::Ledger, project};
 use crate::world::World;
 
 /// What is wanted of the stack.
@@ -123,7 +123,9 @@ pub async fn reconcile(
             return Err(ReconcileError::Refused(Box::new(plan), refused));
         }
         remember(world, goal, &plan)?;
+        announce_losses(&manner.events, &plan);
         let outcome = apply::apply(&walk(world, goal, manner), &plan).await;
+        forget(world, goal, &outcome).await?;
         races += 1;
         if !outcome.lost_a_race() || races == RACES {
             return Ok(Reconciled { plan, outcome });
@@ -175,6 +177,25 @@ fn remember(world: &World, goal: &Goal, plan: &Plan) -> Result<(), StateError> {
         Goal::Up(stack, _) => Ledger::of(stack, plan).merge_into(&world.directories),
         Goal::Down { .. } | Goal::Verb { .. } => Ok(()),
     }
+}
+
+/// What is agreed to be lost is named before it is.
+fn announce_losses(events: &Events, plan: &Plan) {
+    for (resource, loss) in consent::losses(plan) {
+        if let Loss::Data(what) = loss {
+            events.send(resource.clone(), What::Note { text: what.clone() });
+        }
+    }
+}
+
+/// A stack of which nothing is left after a `down` belongs to nobody.
+async fn forget(world: &World, goal: &Goal, outcome: &Outcome) -> Result<(), ReconcileError> {
+    let Goal::Down { name, .. } = goal else { return Ok(()) };
+    let volumes = world.volumes.observe(name).await.map_err(ReconcileError::Look)?;
+    if outcome.is_complete() && volumes.is_empty() {
+        project::forget(&world.directories, name)?;
+    }
+    Ok(())
 }
 
 fn walk(world: &World, goal: &Goal, manner: &Manner) -> Walk {

@@ -457,8 +457,8 @@ proptest! {
         let plan = plan::down(&before, &facts(), &options);
         check_form(&plan)?;
         let holds_data = !before.volumes.is_empty();
-        let yes = Consent { yes: true, ..Consent::default() };
-        prop_assert!(!holds_data || yes.check(&plan).is_err());
+        let unsaid = Consent::default();
+        prop_assert!(!holds_data || unsaid.check(&plan).is_err());
         let volumes = Consent { volumes: true, ..Consent::default() };
         prop_assert!(volumes.check(&plan).is_ok());
         carry_out(&plan, &fake)?;

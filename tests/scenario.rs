@@ -90,6 +90,22 @@ fn down_keeps_volumes_and_up_finds_their_data_again() {
 }
 
 #[test]
+fn down_with_volumes_names_what_it_deletes_and_frees_the_name() {
+    let Some(stack) = Scenario::containers("emptied", TWO_ON_A_NETWORK) else { return };
+    let elsewhere = stack.copy_of_the_project();
+    stack.ok(&["up", "-d"]);
+    let down = stack.ok(&["down", "-v"]);
+    let pages = format!("volume {}_pages", stack.name());
+    let said = |line: &str| line.contains(&pages) && line.contains("in it are deleted");
+    assert!(down.stderr.lines().any(said), "{}", down.stderr);
+    assert!(!stack.home().join("lib/stacks").join(stack.name()).exists());
+    let other = stack.run_in(&elsewhere, &["up", "-d"]);
+    assert_eq!(other.code, 0, "nobody has that name any more: {}", other.stderr);
+    assert_eq!(stack.run_in(&elsewhere, &["down", "-v"]).code, 0);
+    stack.finish();
+}
+
+#[test]
 fn a_container_killed_by_hand_is_started_again_and_the_plan_says_why() {
     let Some(stack) = Scenario::containers("killed", TWO_ON_A_NETWORK) else { return };
     stack.ok(&["up", "-d"]);

@@ -9,8 +9,6 @@ use super::{Loss, Plan, Resource, Verb};
 /// What the user has agreed to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Consent {
-    /// `--yes`: whatever else a front end would ask. It never covers data.
-    pub yes: bool,
     /// `--replace-disk NAME`: workloads or instances whose disk may be set aside.
     pub replace_disks: BTreeSet<String>,
     /// `down -v`: volumes and disks may be deleted.

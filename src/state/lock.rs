@@ -3,12 +3,16 @@
 //! that is.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::StateError;
+
+/// Name of the file within the stack's directory.
+pub const FILE: &str = "lock";
 
 /// A held lock; dropping it lets go.
 #[derive(Debug)]
@@ -43,32 +47,53 @@ pub struct Waiting {
 
 /// Tries to take the lock in the stack's directory, which is made if need be.
 pub fn attempt(stack_directory: &Path) -> Result<Attempt, StateError> {
-    fs::create_dir_all(stack_directory).map_err(StateError::io("create", stack_directory))?;
-    let path = stack_directory.join("lock");
-    let mut file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(StateError::io("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Attempt::Held(sign(file, &path)?)),
-        Err(TryLockError::WouldBlock) => {
-            let mut text = String::new();
-            let holder = file.read_to_string(&mut text).ok();
-            let holder = holder.and_then(|_| serde_json::from_str(&text).ok());
-            Ok(Attempt::Busy(Waiting { file, path }, holder))
+    let path = stack_directory.join(FILE);
+    loop {
+        let mut file = open(stack_directory, &path)?;
+        match file.try_lock() {
+            Ok(()) if is_at(&file, &path)? => return Ok(Attempt::Held(sign(file, &path)?)),
+            // Its holder took the stack's directory away: this is another file.
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                let holder = file.read_to_string(&mut text).ok();
+                let holder = holder.and_then(|_| serde_json::from_str(&text).ok());
+                return Ok(Attempt::Busy(Waiting { file, path }, holder));
+            }
+            Err(TryLockError::Error(error)) => return Err(StateError::io("lock", &path)(error)),
         }
-        Err(TryLockError::Error(error)) => Err(StateError::io("lock", &path)(error)),
+    }
+}
+
+fn open(stack_directory: &Path, path: &Path) -> Result<File, StateError> {
+    fs::create_dir_all(stack_directory).map_err(StateError::io("create", stack_directory))?;
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false);
+    options.open(path).map_err(StateError::io("open", path))
+}
+
+/// Whether the file that is open is the one that lies there.
+fn is_at(file: &File, path: &Path) -> Result<bool, StateError> {
+    let opened = file.metadata().map_err(StateError::io("look at", path))?;
+    match fs::metadata(path) {
+        Ok(there) => Ok((there.dev(), there.ino()) == (opened.dev(), opened.ino())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(StateError::io("look at", path)(error)),
     }
 }
 
 impl Waiting {
     /// Blocks until the holder lets go.
     pub fn wait(self) -> Result<StackLock, StateError> {
-        self.file.lock().map_err(StateError::io("lock", &self.path))?;
-        sign(self.file, &self.path)
+        let Self { mut file, path } = self;
+        let directory = path.parent().unwrap_or(Path::new("/"));
+        loop {
+            file.lock().map_err(StateError::io("lock", &path))?;
+            if is_at(&file, &path)? {
+                return sign(file, &path);
+            }
+            file = open(directory, &path)?;
+        }
     }
 }
 
@@ -100,5 +125,21 @@ mod tests {
         assert_eq!(holder.map(|holder| holder.pid), Some(std::process::id()));
         drop(first);
         waiting.wait().expect("it is free now");
+    }
+
+    #[test]
+    fn who_waited_for_a_stack_that_was_forgotten_holds_the_new_lock_and_not_the_old() {
+        let home = tempfile::tempdir().expect("a temporary directory");
+        let stack = home.path().join("shop");
+        let Attempt::Held(first) = attempt(&stack).expect("the lock file opens") else {
+            panic!("nobody else holds it");
+        };
+        let Attempt::Busy(waiting, _) = attempt(&stack).expect("it opens") else {
+            panic!("the first holds it");
+        };
+        fs::remove_dir_all(&stack).expect("forgotten");
+        drop(first);
+        let _second = waiting.wait().expect("it is free now");
+        assert!(matches!(attempt(&stack), Ok(Attempt::Busy(..))), "two would hold it");
     }
 }

@@ -115,7 +115,7 @@ impl Case {
         let screen = Screen { stack: "shop", file: "windlass.yaml", ascii: self.ascii };
         let mut text = screen.plan(&plan);
         if self.unasked {
-            let consent = Consent { yes: true, ..Consent::default() };
+            let consent = Consent::default();
             let refused = consent.check(&plan).expect_err("it needs consent");
             write!(text, "\n{}", screen.refused(&plan, &refused)).expect("text takes text");
         }

@@ -61,7 +61,7 @@ pub struct Up {
     /// How long a stop may take before it is a kill, instead of each one's own
     #[arg(short, long, value_name = "TIME", value_parser = parse::seconds)]
     pub timeout: Option<Duration>,
-    /// Do not ask before interrupting what runs; never covers losing data
+    /// Accepted as in Compose: `up` never asks, it refuses what would lose data unsaid
     #[arg(short, long)]
     pub yes: bool,
 }
