@@ -14,6 +14,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::engine::{EngineError, ErrorKind};
 use crate::event::{Events, What};
+use crate::health::Board;
 use crate::plan::{Action, Plan, Resource};
 use crate::stack::StackName;
 use crate::world::World;
@@ -63,6 +64,8 @@ pub struct Walk {
     pub stack: StackName,
     /// Replaces every workload's own grace period (`down -t`).
     pub grace: Option<Duration>,
+    /// Who is asked how it is.
+    pub health: Board,
     /// Who listens.
     pub events: Events,
     /// Becomes true when the user wants it to stop: nothing new is begun.

@@ -8,11 +8,14 @@ pub mod privilege;
 pub mod ui;
 
 mod attached;
+mod carry_out;
 mod completion;
 mod config;
 mod df;
+mod diff;
 mod doctor;
 mod down;
+mod events;
 mod exec;
 mod graph;
 mod image;
@@ -34,6 +37,7 @@ mod session;
 mod shell;
 mod start;
 mod stop;
+mod supervise;
 mod up;
 mod verb;
 mod version;
@@ -42,7 +46,6 @@ mod volumes;
 
 use std::ffi::OsString;
 use std::future::Future;
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -63,8 +66,12 @@ pub enum Command {
     Down(arguments::Down),
     /// Say what `up` would do, and why
     Plan(arguments::Plan),
+    /// Show what is no longer as `up` made it, field by field
+    Diff(arguments::Diff),
     /// List what runs
     Ps(arguments::Ps),
+    /// Show what happens, as the supervisor sees it
+    Events(arguments::Events),
     /// Show what workloads wrote
     Logs(arguments::Logs),
     /// Run a command inside a workload
@@ -101,6 +108,8 @@ pub enum Command {
     Graph(arguments::Graph),
     /// Say what this host can do, and what would mend the rest
     Doctor(arguments::Doctor),
+    /// Mind a stack: restart what ends, check health (`up` starts this by itself)
+    Supervise,
     /// Write the JSON schema of a stack file
     Schema,
     /// Write a completion script for a shell
@@ -130,8 +139,10 @@ pub fn main(line: &[OsString]) -> ExitCode {
     let screen = Screen::new(arguments.global.progress, arguments.global.ansi);
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let (home, cache) = (set("WINDLASS_HOME"), set("WINDLASS_CACHE"));
-    let directories =
-        Directories::new(home.as_deref().map(Path::new), cache.as_deref().map(Path::new));
+    // Names on the host are made from it: it must not depend on where one stands.
+    let absolute = |path: OsString| std::path::absolute(&path).unwrap_or_else(|_| path.into());
+    let (home, cache) = (home.map(absolute), cache.map(absolute));
+    let directories = Directories::new(home.as_deref(), cache.as_deref());
     let invocation = Invocation { global: arguments.global, directories, screen };
     let result = privilege::check(&arguments.command, line)
         .and_then(|()| dispatch(&invocation, &arguments.command));
@@ -150,6 +161,10 @@ fn dispatch(invocation: &Invocation, command: &Command) -> Result<Exit, CommandE
         Command::Up(arguments) => block_on(up::run(invocation, arguments)),
         Command::Down(arguments) => block_on(down::run(invocation, arguments)),
         Command::Plan(arguments) => block_on(plan::run(invocation, arguments)),
+        Command::Diff(arguments) => {
+            block_on(diff::run(invocation, arguments.format, arguments.exit_code))
+        }
+        Command::Events(arguments) => block_on(events::run(invocation, arguments)),
         Command::Ps(arguments) => block_on(ps::run(invocation, arguments)),
         Command::Logs(arguments) => block_on(logs::run(invocation, arguments)),
         Command::Exec(arguments) => block_on(exec::run(invocation, arguments)),
@@ -168,6 +183,7 @@ fn dispatch(invocation: &Invocation, command: &Command) -> Result<Exit, CommandE
         Command::Prune(arguments) => prune::run(invocation, arguments),
         Command::Config(arguments) => config::run(invocation, arguments),
         Command::Graph(arguments) => graph::run(invocation, arguments),
+        Command::Supervise => block_on(supervise::run(invocation)),
         Command::Schema => schema::run(invocation),
         Command::Doctor(arguments) => doctor::run(invocation, arguments),
         Command::Completion(arguments) => completion::run(invocation, arguments),

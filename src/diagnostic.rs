@@ -5,10 +5,12 @@
 //! decides about colour.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod causes;
 mod render;
 mod source;
 mod suggest;
 
+pub use causes::chain;
 pub use source::{FileId, Sources, Span};
 pub use suggest::{did_you_mean, nearest};
 

@@ -176,6 +176,11 @@ pub trait Networks: Send + Sync {
     ) -> Result<()>;
     /// Ends the forwarder.
     async fn close_ports(&self, stack: &StackName, id: &InstanceId) -> Result<()>;
+    /// Returns when something of the stack's networks has changed, by whomever.
+    /// Where that cannot be heard of, never.
+    async fn changed(&self, _stack: &StackName) -> Result<()> {
+        std::future::pending().await
+    }
 }
 
 /// Named volumes.

@@ -1,7 +1,7 @@
 //! What happened, as data: the terminal, JSON output and logs all read this.
 //! Whoever emits an event does not know who listens.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::plan::Resource;
 
@@ -10,7 +10,7 @@ use crate::plan::Resource;
 pub struct Events(tokio::sync::mpsc::UnboundedSender<Event>);
 
 /// Something that happened to a resource.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// What it happened to.
     pub resource: Resource,
@@ -19,7 +19,7 @@ pub struct Event {
 }
 
 /// What happened.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum What {
     /// A step waits for others.
@@ -53,6 +53,35 @@ pub enum What {
     Failed {
         /// In words.
         reason: String,
+    },
+    /// It ended by itself.
+    Ended {
+        /// `exited (1)`, `out of memory (137)`.
+        how: String,
+    },
+    /// It is started again, as its restart policy says.
+    Again {
+        /// After so many milliseconds.
+        pause_ms: u64,
+        /// How often it has been by then.
+        count: u32,
+    },
+    /// It is not started again: its restart policy's limit is reached.
+    GaveUp {
+        /// The limit.
+        limit: u32,
+    },
+    /// Its healthcheck says something else than before.
+    Health {
+        /// Whether it passed.
+        healthy: bool,
+        /// What the check said.
+        output: String,
+    },
+    /// It is not as it was made; what was changed behind its back, in words.
+    Drifted {
+        /// `cpus: 1 → 2 (changed outside)`.
+        causes: Vec<String>,
     },
     /// It was not tried because something it needs failed.
     NotStarted {

@@ -1,16 +1,19 @@
-//! Asking a workload whether it works: runs its healthcheck until it passes or
-//! has failed too often, and writes down each answer. What follows from an
-//! answer is not decided here.
+//! Asking a workload whether it works: runs its healthcheck and writes down each
+//! answer; the [`Board`] does so for as long as a run lasts. What follows from
+//! an answer is not decided here.
+
+pub mod board;
 
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::timeout;
 
-use crate::engine::{EngineError, ErrorKind, Exec, ExecCommand, Streams, error::Reason};
-use crate::event::{Events, What};
+pub use board::{Board, Patient};
+
+use crate::diagnostic::chain;
+use crate::engine::{EngineError, ErrorKind, Exec, ExecCommand, Streams};
 use crate::observed::Health;
-use crate::plan::Resource;
 use crate::stack::{Healthcheck, InstanceId, Kind, Probe, StackName};
 use crate::state::atomic;
 
@@ -31,37 +34,6 @@ pub struct Watched<'a> {
     pub exec: &'a dyn Exec,
     /// Where the last answer is kept.
     pub directory: &'a Path,
-}
-
-/// Returns when a check has passed; fails when it has failed `retries` times in
-/// a row after the start period.
-pub async fn until_healthy(watched: &Watched<'_>, events: &Events) -> Result<(), EngineError> {
-    let check = watched.check;
-    let started = Instant::now();
-    let grace_ends = started + check.start_period;
-    let mut failures = 0;
-    let mut tries = 0_u32;
-    loop {
-        tries += 1;
-        let answer = ask(watched).await?;
-        let in_grace = Instant::now() < grace_ends;
-        failures = if answer.healthy || in_grace { 0 } else { failures + 1 };
-        record(watched, &answer, failures)?;
-        if answer.healthy {
-            return Ok(());
-        }
-        if failures >= check.retries.max(1) {
-            return Err(unhealthy(watched, &answer, failures));
-        }
-        let said = answer.output.lines().last().unwrap_or("no output").trim().to_owned();
-        let text = format!("waiting to be healthy ({said}, {} try)", ordinal(tries));
-        events.send(
-            Resource::Instance(watched.kind, watched.id.clone()),
-            What::Running { doing: text },
-        );
-        let pause = if in_grace { check.start_interval } else { check.interval };
-        sleep_until(Instant::now() + pause).await;
-    }
 }
 
 /// What one check came to.
@@ -85,7 +57,7 @@ async fn ask(watched: &Watched<'_>) -> Result<Answer, EngineError> {
     Ok(match timeout(limit, run).await {
         Ok(Ok(done)) => Answer { healthy: done.code == 0, output: done.output },
         Ok(Err(error)) if error.kind == ErrorKind::NotFound => return Err(error),
-        Ok(Err(error)) => Answer { healthy: false, output: chain(&error) },
+        Ok(Err(error)) => Answer { healthy: false, output: chain(&error).join(": ") },
         Err(_) => Answer {
             healthy: false,
             output: format!("no answer within {}", crate::stack::health::format_duration(limit)),
@@ -93,55 +65,21 @@ async fn ask(watched: &Watched<'_>) -> Result<Answer, EngineError> {
     })
 }
 
-fn record(watched: &Watched<'_>, answer: &Answer, failures: u32) -> Result<(), EngineError> {
-    let health = Health {
-        healthy: answer.healthy,
-        failures,
-        output: answer.output.chars().take(4096).collect(),
-        at: jiff::Timestamp::now().as_second(),
-    };
-    atomic::write_cache(&watched.directory.join(FILE), &health).map_err(|error| {
+impl Answer {
+    /// With `failures` in a row, if it is one.
+    fn counted(self, failures: u32) -> Health {
+        Health {
+            healthy: self.healthy,
+            failures: if self.healthy { 0 } else { failures },
+            output: self.output.chars().take(4096).collect(),
+            at: jiff::Timestamp::now().as_second(),
+        }
+    }
+}
+
+fn record(watched: &Watched<'_>, health: &Health) -> Result<(), EngineError> {
+    atomic::write_cache(&watched.directory.join(FILE), health).map_err(|error| {
         let resource = format!("{} {}", watched.kind, watched.id);
         EngineError::new("health", "record the health of", resource, ErrorKind::System, error)
     })
-}
-
-fn unhealthy(watched: &Watched<'_>, answer: &Answer, failures: u32) -> EngineError {
-    let said = answer.output.trim();
-    let said = if said.is_empty() { "it said nothing" } else { said };
-    EngineError::new(
-        "health",
-        "bring up",
-        format!("{} {}", watched.kind, watched.id),
-        ErrorKind::Failed,
-        Reason(format!("its healthcheck failed {failures} times in a row: {said}")),
-    )
-    .with_help(format!(
-        "`windlass logs {id}` shows what it says; `windlass exec {id} …` runs the check by hand",
-        id = watched.id
-    ))
-}
-
-/// An error and its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
-
-/// `1st`, `2nd`, `3rd`, `4th` …
-fn ordinal(number: u32) -> String {
-    let suffix = match (number % 100, number % 10) {
-        (11..=13, _) => "th",
-        (_, 1) => "st",
-        (_, 2) => "nd",
-        (_, 3) => "rd",
-        _ => "th",
-    };
-    format!("{number}{suffix}")
 }

@@ -66,6 +66,25 @@ pub struct ObservedInstance {
     /// VM: what lies on its root disk.
     #[serde(default)]
     pub disk: Option<DiskUse>,
+    /// What its restart policy has done.
+    #[serde(default)]
+    pub restarts: Restarts,
+}
+
+/// What an instance's restart policy has done since the user last started it:
+/// `restarts.json` in its directory. A cache: lost, it only costs the counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restarts {
+    /// Form of the file.
+    pub version: u32,
+    /// How often it was started again.
+    pub count: u32,
+    /// How often since it last ran for ten seconds: what the pause grows with.
+    pub in_a_row: u32,
+    /// The limit that was reached.
+    pub gave_up: Option<u32>,
+    /// Seconds since the epoch when it is started again.
+    pub due: Option<i64>,
 }
 
 /// What a root disk holds beyond its base.
@@ -178,6 +197,13 @@ pub struct ObservedVolume {
     pub kind: VolumeKind,
     /// Bytes it takes on the host.
     pub bytes: u64,
+}
+
+impl Restarts {
+    /// Version of the file.
+    pub const VERSION: u32 = 1;
+    /// Name of the file within the instance's directory.
+    pub const FILE: &str = "restarts.json";
 }
 
 impl ObservedInstance {

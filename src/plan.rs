@@ -24,9 +24,9 @@ use serde::{Deserialize, Serialize};
 pub use consent::{Consent, Refused};
 pub use desired::{Address, Desired};
 pub use down::{DownOptions, down};
-pub use given::{Options, Pull, Wait};
+pub use given::{Initiative, Options, Pull, Wait};
 pub use up::plan;
-pub use verbs::{remove, restart, start, stop};
+pub use verbs::{remove, restart, revive, start, stop};
 
 use crate::network::NetworkPlan;
 use crate::network::ruleset::Ruleset;

@@ -4,14 +4,18 @@
 //! One reconcile of a stack runs at a time: it holds the stack's lock. Whether
 //! a plan is allowed is asked between deciding and acting, by whoever called.
 
+pub mod report;
+
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::apply::{self, Outcome, Walk};
 use crate::engine::EngineError;
 use crate::event::{Events, What};
 use crate::facts::{self, Facts};
+use crate::health::Board;
 use crate::observed::Observed;
 use crate::plan::consent::{self, Consent, Refused};
 use crate::plan::{self, DownOptions, Loss, Options, Plan};
@@ -19,8 +23,11 @@ use crate::stack::{InstanceId, Stack, StackName};
 use crate::state::{StateError, ledger::Ledger, project};
 use crate::world::World;
 
+pub use report::Report;
+
 /// What is wanted of the stack.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Goal {
     /// What the file says.
     Up(Box<Stack>, Options),
@@ -47,7 +54,8 @@ pub enum Goal {
 }
 
 /// Verbs that act on what exists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Verb {
     /// `start`
     Start,
@@ -55,6 +63,8 @@ pub enum Verb {
     Stop,
     /// `restart`
     Restart,
+    /// A restart policy's: starts what ended by itself.
+    Revive,
     /// `rm`; `stop_first` with `-s`.
     Remove {
         /// Stop what runs first.
@@ -69,6 +79,8 @@ pub struct Manner {
     pub consent: Consent,
     /// Replaces every workload's own grace period.
     pub grace: Option<std::time::Duration>,
+    /// Who is asked how it is.
+    pub health: Board,
     /// Who listens.
     pub events: Events,
     /// Becomes true when the user wants it to stop.
@@ -152,6 +164,7 @@ pub async fn look_and_plan(world: &World, goal: &Goal) -> Result<Plan, Reconcile
             match verb {
                 Verb::Start => plan::start(stack, &observed, &facts, ids),
                 Verb::Restart => plan::restart(stack, &observed, &facts, ids),
+                Verb::Revive => plan::revive(stack, &observed, &facts, ids),
                 Verb::Stop => plan::stop(&observed, Some(stack), ids),
                 Verb::Remove { stop_first } => {
                     plan::remove(&observed, Some(stack), ids, *stop_first)
@@ -203,12 +216,33 @@ fn walk(world: &World, goal: &Goal, manner: &Manner) -> Walk {
         world: world.clone(),
         stack: goal.stack().clone(),
         grace: manner.grace,
+        health: manner.health.clone(),
         events: manner.events.clone(),
         stop: manner.stop.clone(),
     }
 }
 
 impl Goal {
+    /// As a user would say it: `up`, `restart web`.
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Up(..) => "up".into(),
+            Self::Down { volumes: false, .. } => "down".into(),
+            Self::Down { volumes: true, .. } => "down -v".into(),
+            Self::Verb { verb, ids, .. } => {
+                let word = match verb {
+                    Verb::Start => "start",
+                    Verb::Stop => "stop",
+                    Verb::Restart => "restart",
+                    Verb::Revive => "starting again",
+                    Verb::Remove { .. } => "rm",
+                };
+                let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
+                format!("{word} {}", names.join(" "))
+            }
+        }
+    }
+
     /// The stack it is about.
     pub fn stack(&self) -> &StackName {
         match self {

@@ -21,6 +21,8 @@ pub mod workload;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 pub use container::Container;
 pub use definition::{ChangeClass, Definition};
 pub use health::{Healthcheck, Probe};
@@ -31,10 +33,10 @@ pub use network::{Network, Port, Protocol};
 pub use resolve::{Read, read, resolve};
 pub use vm::{CloudInit, OnChange, Vm};
 pub use volume::{Volume, VolumeKind};
-pub use workload::{Condition, Dependency, Restart, Role, Workload};
+pub use workload::{Condition, Dependency, Drift, Restart, Role, Workload};
 
 /// Everything one file declares, ready to be planned.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stack {
     /// The project's name: Compose's rules, lower case.
     pub name: StackName,
@@ -42,6 +44,10 @@ pub struct Stack {
     pub directory: PathBuf,
     /// The files that were read, in the order they were merged.
     pub files: Vec<PathBuf>,
+    /// What is done about networks, volumes and the firewall when they are changed
+    /// behind our back, and about workloads that say nothing of their own.
+    #[serde(default)]
+    pub drift: Drift,
     /// VMs and containers by name; one name space.
     pub workloads: BTreeMap<String, Workload>,
     /// Networks that a workload joins, by the name used in the file.

@@ -10,6 +10,7 @@ use windlass::engine::ErrorKind;
 use windlass::engine::fake::{Fake, Fault, Guest, Script};
 use windlass::event::{Event, Events, What};
 use windlass::facts::Facts;
+use windlass::health::Board;
 use windlass::plan::{self, Options, Plan, Resource, display};
 use windlass::spec::{InMemory, Source};
 use windlass::stack::{self, InstanceId, Kind, Stack};
@@ -65,7 +66,8 @@ impl Stage {
         let (events, heard) = Events::channel();
         let (stop, stopped) = watch::channel(false);
         let stack = stack().name;
-        let walk = Walk { world, stack, grace: None, events, stop: stopped };
+        let health = Board::new(None);
+        let walk = Walk { world, stack, grace: None, health, events, stop: stopped };
         Self { fake, walk, heard, stop, _home: home }
     }
 

@@ -8,7 +8,7 @@ use windlass::cloud_init::{self, Guest, GuestDisk, GuestFile, GuestMount, GuestT
 use windlass::plan::{Address, Desired};
 use windlass::stack::vm::{Accel, CloudInit, Document};
 use windlass::stack::{
-    Definition, ImageSource, InstanceId, Restart, Role, StackName, Vm, Workload,
+    Definition, Drift, ImageSource, InstanceId, Restart, Role, StackName, Vm, Workload,
 };
 
 fn documents(bodies: &[&str]) -> Vec<Document> {
@@ -65,6 +65,7 @@ fn desired(addresses: Vec<Address>) -> Desired {
             mounts: Vec::new(),
             healthcheck: None,
             restart: Restart::No,
+            drift: Drift::default(),
             stop_grace_period: Duration::from_secs(10),
             extra_hosts: BTreeMap::from([("elsewhere".to_owned(), "192.0.2.7".to_owned())]),
             secrets: Vec::new(),

@@ -20,7 +20,7 @@ use windlass::plan::{Address, Desired};
 use windlass::shim::cgroup::Hierarchies;
 use windlass::shim::{Request, look, request};
 use windlass::stack::{
-    Container, Definition, ImageSource, InstanceId, Kind, Mount, MountSource, Restart, Role,
+    Container, Definition, Drift, ImageSource, InstanceId, Kind, Mount, MountSource, Restart, Role,
     StackName, Workload,
 };
 use windlass::state::{Directories, InstanceRecord, log, names};
@@ -194,6 +194,7 @@ fn workload(container: Container) -> Workload {
         mounts: Vec::new(),
         healthcheck: None,
         restart: Restart::No,
+        drift: Drift::default(),
         stop_grace_period: Duration::from_secs(10),
         extra_hosts: BTreeMap::new(),
         secrets: Vec::new(),

@@ -250,6 +250,8 @@ fn kill_up_after_line(stack: &Scenario, count: usize) -> bool {
     let lines = BufReader::new(up.stderr.take().expect("piped")).lines();
     let seen = lines.take(count).count();
     if seen == count {
+        // Who does the work, and who waits for it.
+        stack.kill_supervisor();
         up.kill().expect("killed");
     }
     let status = up.wait().expect("ended");

@@ -2,7 +2,7 @@
 //! nothing and keeps nothing.
 
 use crate::engine::{EngineError, ErrorKind, error::Reason};
-use crate::health::{self, Watched};
+use crate::health::Patient;
 use crate::plan::{Action, Step};
 use crate::stack::{Condition, Healthcheck, InstanceId, Kind, Probe};
 
@@ -62,33 +62,10 @@ async fn wait(
             let Some(check) = check.filter(|check| check.test != Probe::Disabled) else {
                 return Ok(());
             };
-            healthy(walk, id, kind, check).await
+            let (world, stack) = (walk.world.clone(), walk.stack.clone());
+            let patient = Patient { world, stack, id: id.clone(), kind, check: check.clone() };
+            walk.health.until_healthy(&patient, &walk.events).await
         }
-    }
-}
-
-/// Asks until it is healthy; its end ends the wait too.
-async fn healthy(
-    walk: &Walk,
-    id: &InstanceId,
-    kind: Kind,
-    check: &Healthcheck,
-) -> Result<(), EngineError> {
-    let engine = walk.world.workloads(kind);
-    let Some(exec) = engine.exec() else {
-        return Err(EngineError::new(
-            "health",
-            "check",
-            format!("{kind} {id}"),
-            ErrorKind::Unsupported,
-            Reason("its engine cannot run commands inside".into()),
-        ));
-    };
-    let directory = walk.world.directories.instance(&walk.stack, id);
-    let watched = Watched { stack: &walk.stack, id, kind, check, exec, directory: &directory };
-    tokio::select! {
-        answer = health::until_healthy(&watched, &walk.events) => answer,
-        code = engine.exited(&walk.stack, id) => Err(ended(id, kind, code?)),
     }
 }
 

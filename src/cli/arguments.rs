@@ -18,8 +18,8 @@ pub use house::{
 pub use inside::{Exec, Shell};
 pub use lifecycle::{Down, Kill, Pull, Restart, Rm, Selection, Start, Stop, Up};
 pub use looking::{
-    Config, ConfigFormat, Df, Format, Graph, GraphFormat, Images, Logs, Ls, Plan, PlanFormat, Ps,
-    Tail, Volumes,
+    Config, ConfigFormat, Df, Diff, Events, Format, Graph, GraphFormat, Images, Logs, Ls, Plan,
+    PlanFormat, Ps, Tail, Volumes,
 };
 
 use super::Command;

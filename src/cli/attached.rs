@@ -8,19 +8,17 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::arguments::Logs;
+use super::carry_out::{Job, carry_out};
 use super::logs::Show;
 use super::report::{self, Attempt};
-use super::{CommandError, Exit, Invocation, session};
-use crate::event::Events;
+use super::{CommandError, Exit, Invocation};
 use crate::plan::Consent;
-use crate::reconcile::{Goal, Manner, Verb, reconcile};
+use crate::reconcile::{Goal, Verb};
 use crate::stack::{InstanceId, Stack};
-use crate::world::World;
 
 /// An `up` that stays.
 pub(super) struct Attached<'a> {
     pub(super) invocation: &'a Invocation,
-    pub(super) world: &'a World,
     pub(super) stack: &'a Stack,
     /// The instances whose logs are shown, and which Ctrl-C stops.
     pub(super) ids: Vec<InstanceId>,
@@ -48,26 +46,18 @@ impl Attached<'_> {
     /// Stops what was attached to, dependents first.
     async fn stop(&self) -> Result<Exit, CommandError> {
         let began = Instant::now();
-        let _lock = session::lock(self.invocation, &self.stack.name).await?;
-        let (events, receiver) = Events::channel();
         let (_never, stop) = watch::channel(false);
-        let manner = Manner { consent: Consent::default(), grace: self.grace, events, stop };
         let goal = Goal::Verb {
             stack: Box::new(self.stack.clone()),
             verb: Verb::Stop,
             ids: self.ids.iter().cloned().collect(),
         };
-        let work = async {
-            let result = reconcile(self.world, &goal, &manner).await;
-            drop(manner);
-            result
-        };
-        let name = &self.stack.name;
-        let (result, _) =
-            tokio::join!(work, self.invocation.screen.follow(name.as_str(), receiver));
-        let attempt =
-            Attempt { verb: "stop", stack: name, files: &self.stack.files, began, deadline: None };
-        report::say(self.invocation, attempt, result)?;
+        let consent = Consent::default();
+        let job = Job { goal, consent, grace: self.grace, stop, needs_minding: false };
+        let report = carry_out(self.invocation, job).await?;
+        let (stack, files) = (&self.stack.name, &self.stack.files[..]);
+        let attempt = Attempt { verb: "stop", stack, files, began, deadline: None };
+        report::say(self.invocation, attempt, &report);
         Ok(Exit::Interrupted)
     }
 }

@@ -1,7 +1,6 @@
 //! How a command ends: the one table of exit codes, and every error a command
 //! can end with, with what to do about it. It prints nothing: [`super::ui`] does.
 
-use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,7 +10,11 @@ use crate::engine::{EngineError, ErrorKind};
 use crate::image::ImageError;
 use crate::reconcile::ReconcileError;
 use crate::spec;
+use crate::stack::StackName;
 use crate::state::StateError;
+use crate::supervisor::SupervisorError;
+use crate::supervisor::client::ClientError;
+use crate::supervisor::spawn::SpawnError;
 use crate::volume::VolumeError;
 use crate::world::HostError;
 
@@ -132,6 +135,20 @@ pub enum CommandError {
     /// A reconcile could not be done.
     #[error(transparent)]
     Reconcile(#[from] ReconcileError),
+    /// The stack's supervisor could not be spoken to, or ended too early.
+    #[error("{source}")]
+    Supervisor {
+        /// What went wrong.
+        source: ClientError,
+        /// The stack it minds.
+        stack: StackName,
+    },
+    /// A supervisor could not go on.
+    #[error(transparent)]
+    Supervise(#[from] SupervisorError),
+    /// There is no supervisor.
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
     /// The engines of this host could not be put together.
     #[error(transparent)]
     Host(#[from] HostError),
@@ -183,7 +200,9 @@ impl CommandError {
             Self::NeedsRoot { .. } | Self::Host(_) => Exit::Unavailable,
             Self::Refused { .. } | Self::State(StateError::Newer { .. }) => Exit::Refused,
             Self::Interrupted => Exit::Interrupted,
-            Self::Engine(error) => exit_of(error.kind),
+            Self::Engine(error) | Self::Supervise(SupervisorError::Look(error)) => {
+                exit_of(error.kind)
+            }
             Self::Image(error) => exit_of(error.kind()),
             Self::Volume(error) => exit_of(error.kind()),
             Self::Reconcile(error) => match error {
@@ -194,9 +213,13 @@ impl CommandError {
                 ReconcileError::State(_) | ReconcileError::Blocked(_) => Exit::Failed,
             },
             Self::Told(exit) => *exit,
-            Self::NotRunning { .. } | Self::State(_) | Self::File { .. } | Self::Setup { .. } => {
-                Exit::Failed
-            }
+            Self::NotRunning { .. }
+            | Self::Supervisor { .. }
+            | Self::Supervise(_)
+            | Self::Spawn(_)
+            | Self::State(_)
+            | Self::File { .. }
+            | Self::Setup { .. } => Exit::Failed,
             // Whoever read our output has seen enough.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
             Self::Output(_) => Exit::Failed,
@@ -217,6 +240,9 @@ impl CommandError {
                 let all = format!("there are {}", known.join(", "));
                 Some(meant.map_or(all.clone(), |meant| format!("did you mean {meant} {all}")))
             }
+            Self::Supervisor { stack, .. } => Some(format!(
+                "`windlass -p {stack} ps` shows how far it came; the same command finishes the job"
+            )),
             Self::NoStackFile(missing) => Some(missing.help()),
             Self::NotRunning { .. } => Some("`windlass up` starts it".to_owned()),
             Self::State(error) | Self::Reconcile(ReconcileError::State(error)) => error.help(),
@@ -249,24 +275,10 @@ pub fn exit_of(kind: ErrorKind) -> Exit {
     }
 }
 
-/// The messages of an error and its causes, outermost first, each once: a cause
-/// whose words its parent has said already is left out.
-pub fn chain(error: &dyn Error) -> Vec<String> {
-    let mut said: Vec<String> = vec![error.to_string()];
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !said.iter().any(|earlier| earlier.contains(&text)) {
-            said.push(text);
-        }
-        cause = error.source();
-    }
-    said
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnostic::chain;
     use crate::engine::error::Reason;
 
     fn engine(kind: ErrorKind) -> CommandError {

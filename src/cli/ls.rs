@@ -11,6 +11,7 @@ use super::{CommandError, Exit, Invocation, instances};
 use crate::stack::{Kind, StackName};
 use crate::state::StateError;
 use crate::state::ledger::{self, Found};
+use crate::supervisor::client;
 use crate::volume::Store;
 
 /// A stack, in Compose's words.
@@ -22,6 +23,8 @@ struct Row {
     /// What is kept although it is down.
     held: Option<String>,
     config_files: Vec<PathBuf>,
+    /// Process of its supervisor.
+    supervisor: Option<i32>,
     #[serde(skip)]
     up: bool,
 }
@@ -52,12 +55,13 @@ pub(super) fn run(invocation: &Invocation, arguments: &Ls) -> Result<Exit, Comma
         return Ok(Exit::Done);
     }
     let nothing = || screen.stdout.nothing().to_owned();
-    let mut table = Table::new(["NAME", "STATUS", "HOLDS", "CONFIG FILES"]);
+    let mut table = Table::new(["NAME", "STATUS", "HOLDS", "SUPERVISOR", "CONFIG FILES"]);
     for row in rows {
         let files: Vec<String> =
             row.config_files.iter().map(|file| file.display().to_string()).collect();
         let files = if files.is_empty() { nothing() } else { files.join(",") };
-        table.row([row.name, row.status, row.held.unwrap_or_else(nothing), files]);
+        let supervisor = row.supervisor.map_or_else(nothing, |pid| format!("pid {pid}"));
+        table.row([row.name, row.status, row.held.unwrap_or_else(nothing), supervisor, files]);
     }
     screen.table(&table)?;
     Ok(Exit::Done)
@@ -69,6 +73,7 @@ fn damaged(stack: &StackName) -> Row {
         status: "damaged".to_owned(),
         held: None,
         config_files: Vec::new(),
+        supervisor: None,
         up: true,
     }
 }
@@ -104,6 +109,7 @@ fn row(invocation: &Invocation, stack: &StackName) -> Result<Row, CommandError> 
         status,
         held: (!held.is_empty()).then(|| held.join(", ")),
         config_files,
+        supervisor: client::process(&invocation.directories, stack),
         up: running > 0 || at_rest > 0,
     })
 }

@@ -4,13 +4,13 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use super::error::exit_of;
 use super::ui::words::elapsed;
-use super::{CommandError, Exit, Invocation};
-use crate::apply::Outcome;
-use crate::cli::error::chain;
+use super::{Exit, Invocation};
 use crate::plan::Plan;
 use crate::plan::display::{Screen as Words, is_nothing};
-use crate::reconcile::{ReconcileError, Reconciled};
+use crate::reconcile::Report;
+use crate::reconcile::report::Walked;
 use crate::stack::StackName;
 
 /// What was attempted.
@@ -29,33 +29,32 @@ pub(super) struct Attempt<'a> {
 }
 
 /// Says how it ended; the exit code.
-pub(super) fn say(
-    invocation: &Invocation,
-    attempt: Attempt<'_>,
-    result: Result<Reconciled, ReconcileError>,
-) -> Result<Exit, CommandError> {
+pub(super) fn say(invocation: &Invocation, attempt: Attempt<'_>, report: &Report) -> Exit {
     let screen = &invocation.screen;
     let file = file_name(attempt.files);
     let words = Words { stack: attempt.stack.as_str(), file: &file, ascii: !screen.stderr.unicode };
-    match result {
-        Err(ReconcileError::Blocked(plan)) => {
-            screen.say(words.plan(&plan).trim_end());
-            Ok(Exit::Failed)
+    match report {
+        Report::Blocked(plan) => {
+            screen.say(words.plan(plan).trim_end());
+            Exit::Failed
         }
-        Err(ReconcileError::Refused(plan, refused)) => {
-            screen.say(words.refused(&plan, &refused).trim_end());
-            Ok(Exit::Refused)
+        Report::Refused(plan, refused) => {
+            screen.say(words.refused(plan, refused).trim_end());
+            Exit::Refused
         }
-        Err(error) => Err(error.into()),
-        Ok(done) if is_nothing(&done.plan) => {
+        Report::Failed(trouble) => {
+            screen.failure(&trouble.chain, trouble.help.as_deref());
+            exit_of(trouble.kind)
+        }
+        Report::Done(plan, walked) if is_nothing(plan) && !walked.interrupted => {
             let took = Some(attempt.began.elapsed());
-            screen.say(&words.nothing_to_do(&done.plan, took));
-            remarks(invocation, &done.plan, &words);
-            Ok(Exit::Done)
+            screen.say(&words.nothing_to_do(plan, took));
+            remarks(invocation, plan, &words);
+            Exit::Done
         }
-        Ok(done) => {
-            remarks(invocation, &done.plan, &words);
-            Ok(ended(invocation, &attempt, &done.outcome))
+        Report::Done(plan, walked) => {
+            remarks(invocation, plan, &words);
+            ended(invocation, &attempt, walked)
         }
     }
 }
@@ -68,13 +67,13 @@ fn remarks(invocation: &Invocation, plan: &Plan, words: &Words<'_>) {
     }
 }
 
-fn ended(invocation: &Invocation, attempt: &Attempt<'_>, outcome: &Outcome) -> Exit {
+fn ended(invocation: &Invocation, attempt: &Attempt<'_>, walked: &Walked) -> Exit {
     let screen = &invocation.screen;
     let took = attempt.began.elapsed();
-    for failure in &outcome.failed {
-        screen.failure(&chain(&failure.error), failure.error.help.as_deref());
+    for (_, trouble) in &walked.failed {
+        screen.failure(&trouble.chain, trouble.help.as_deref());
     }
-    if outcome.interrupted {
+    if walked.interrupted {
         let timed_out = attempt.deadline.is_some_and(|deadline| took >= deadline);
         if timed_out {
             let reason = format!("not everything was up within {}", elapsed(took));
@@ -85,13 +84,13 @@ fn ended(invocation: &Invocation, attempt: &Attempt<'_>, outcome: &Outcome) -> E
         screen.failure(&[reason], None);
         return Exit::Interrupted;
     }
-    if outcome.failed.is_empty() {
+    if walked.failed.is_empty() {
         screen.say(&format!("{} in {}", attempt.verb, elapsed(took)));
         return Exit::Done;
     }
     // All failures count: an engine that is missing outweighs a step that failed.
-    let exits = outcome.failed.iter().map(|failure| super::error::exit_of(failure.error.kind));
-    let unavailable = exits.into_iter().all(|exit| exit == Exit::Unavailable);
+    let mut exits = walked.failed.iter().map(|(_, trouble)| exit_of(trouble.kind));
+    let unavailable = exits.all(|exit| exit == Exit::Unavailable);
     if unavailable { Exit::Unavailable } else { Exit::Failed }
 }
 

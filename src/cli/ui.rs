@@ -16,9 +16,8 @@ use std::io::{self, IsTerminal, Write};
 use serde::Serialize;
 
 use super::arguments::{Ansi, Progress};
-use super::error::chain;
 use super::{CommandError, Exit};
-use crate::diagnostic::{Diagnostics, Sources};
+use crate::diagnostic::{Diagnostics, Sources, chain};
 pub use look::{Colour, Look};
 pub use table::Table;
 

@@ -9,11 +9,11 @@ use tokio::sync::watch;
 
 use super::arguments::{self, Selection, Up};
 use super::attached::Attached;
+use super::carry_out::{Job, carry_out};
 use super::report::Attempt;
 use super::{CommandError, Exit, Invocation, interrupt, project, report, session};
-use crate::event::Events;
 use crate::plan::{Consent, Options, Pull, Wait};
-use crate::reconcile::{Goal, Manner, reconcile};
+use crate::reconcile::Goal;
 use crate::stack::{InstanceId, Stack};
 
 /// Brings the stack up.
@@ -21,38 +21,31 @@ pub(super) async fn run(invocation: &Invocation, arguments: &Up) -> Result<Exit,
     let (began, since) = (Instant::now(), Timestamp::now());
     let stack = project::load(invocation)?;
     check_names(&stack, &arguments.selection.names)?;
-    let world = project::world(invocation)?;
     let adopt = arguments.selection.adopt;
     session::check_owner(invocation, &stack.name, &stack.directory, adopt)?;
-    let lock = session::lock(invocation, &stack.name).await?;
 
     let interrupted = interrupt::listen(&invocation.screen)?;
     let deadline = arguments.wait_timeout.filter(|_| arguments.wait);
-    let stop = stop_at(interrupted.clone(), deadline);
-    let (events, receiver) = Events::channel();
-    let manner =
-        Manner { consent: consent(&arguments.selection), grace: arguments.timeout, events, stop };
     let mut options = options(&stack, &arguments.selection);
     if arguments.wait {
         options.wait = Wait::All;
     }
-    let goal = Goal::Up(Box::new(stack.clone()), options);
-    let work = async {
-        let result = reconcile(&world, &goal, &manner).await;
-        // The screen ends when nobody can send any more.
-        drop(manner);
-        result
+    let job = Job {
+        goal: Goal::Up(Box::new(stack.clone()), options),
+        consent: consent(&arguments.selection),
+        grace: arguments.timeout,
+        stop: stop_at(interrupted.clone(), deadline),
+        needs_minding: true,
     };
-    let (result, _) = tokio::join!(work, invocation.screen.follow(stack.name.as_str(), receiver));
-    drop(lock);
+    let report = carry_out(invocation, job).await?;
     let attempt = Attempt { verb: "up", stack: &stack.name, files: &stack.files, began, deadline };
-    let exit = report::say(invocation, attempt, result)?;
+    let exit = report::say(invocation, attempt, &report);
     if exit != Exit::Done || arguments.detach || arguments.wait {
         return Ok(exit);
     }
     let ids = chosen(&stack, &arguments.selection.names);
     let grace = arguments.timeout;
-    let attached = Attached { invocation, world: &world, stack: &stack, ids, since, grace };
+    let attached = Attached { invocation, stack: &stack, ids, since, grace };
     attached.run(interrupted).await
 }
 

@@ -3,11 +3,11 @@
 
 use std::time::{Duration, Instant};
 
+use super::carry_out::{Job, carry_out};
 use super::report::{self, Attempt};
 use super::{CommandError, Exit, Invocation, instances, interrupt, project, session};
-use crate::event::Events;
 use crate::plan::Consent;
-use crate::reconcile::{Goal, Manner, Verb, reconcile};
+use crate::reconcile::{Goal, Verb};
 use crate::stack::InstanceId;
 
 /// One of these verbs, as it was asked for.
@@ -30,25 +30,16 @@ pub(super) async fn run(invocation: &Invocation, asked: Asked<'_>) -> Result<Exi
     let chosen = instances::chosen(invocation, &stack.name, asked.names)?;
     let ids: std::collections::BTreeSet<InstanceId> =
         chosen.into_iter().map(|record| record.id).collect();
-    let world = project::world(invocation)?;
-    let _lock = session::lock(invocation, &stack.name).await?;
     let stop = interrupt::listen(&invocation.screen)?;
-    let (events, receiver) = Events::channel();
-    let manner = Manner { consent: Consent::default(), grace: asked.grace, events, stop };
-    let goal = Goal::Verb { stack: Box::new(stack.clone()), verb: asked.verb, ids };
-    let work = async {
-        let result = reconcile(&world, &goal, &manner).await;
-        // The screen ends when nobody can send any more.
-        drop(manner);
-        result
+    let (name, files) = (stack.name.clone(), stack.files.clone());
+    let job = Job {
+        goal: Goal::Verb { stack: Box::new(stack), verb: asked.verb, ids },
+        consent: Consent::default(),
+        grace: asked.grace,
+        stop,
+        needs_minding: matches!(asked.verb, Verb::Start | Verb::Restart),
     };
-    let (result, _) = tokio::join!(work, invocation.screen.follow(stack.name.as_str(), receiver));
-    let attempt = Attempt {
-        verb: asked.word,
-        stack: &stack.name,
-        files: &stack.files,
-        began,
-        deadline: None,
-    };
-    report::say(invocation, attempt, result)
+    let report = carry_out(invocation, job).await?;
+    let attempt = Attempt { verb: asked.word, stack: &name, files: &files, began, deadline: None };
+    Ok(report::say(invocation, attempt, &report))
 }

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// An engine's call that failed: who, doing what, to what, and why.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {operation} {resource}")]
@@ -23,7 +25,8 @@ pub struct EngineError {
 }
 
 /// What callers act on: retries and exit codes read this, nothing parses text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ErrorKind {
     /// The file asked for something that cannot be.
     Invalid,

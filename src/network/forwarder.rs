@@ -14,8 +14,8 @@ use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
 
-use super::ready;
 use crate::plan::Forward;
+use crate::shim::ready;
 use crate::stack::{InstanceId, Port, StackName};
 use crate::state::{StateError, atomic};
 use listen::Listening;

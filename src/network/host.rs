@@ -11,6 +11,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::bridge::{self, BridgeError};
+use super::changes::{self, Watched};
 use super::firewall::{self, FirewallError};
 use super::forwarder::{self, ForwarderError, Forwarding, Open};
 use super::kernel::{Kernel, Link};
@@ -74,6 +75,16 @@ impl HostNetworks {
     /// What our rules in other people's chains carry.
     fn comment(&self, stack: &StackName) -> String {
         format!("windlass:{}", names::stack_id(&self.home_id, stack))
+    }
+
+    /// What of the host is the stack's.
+    fn watched(&self, stack: &StackName) -> Watched {
+        let entries = fs::read_dir(self.directories.stack_run(stack)).into_iter().flatten();
+        Watched {
+            interfaces: names::interfaces(&self.home_id, stack),
+            table: self.table(stack),
+            processes: entries.flatten().map(|entry| entry.path()).collect(),
+        }
     }
 
     /// The directories of the stack's forwarders, alive or not.
@@ -246,6 +257,13 @@ impl Networks for HostNetworks {
     async fn close_ports(&self, stack: &StackName, id: &InstanceId) -> Result<()> {
         process::end(&self.forwarder(stack, id))
             .map_err(|error| system("close", format!("the ports of {id}"), error))
+    }
+
+    async fn changed(&self, stack: &StackName) -> Result<()> {
+        let watched = self.watched(stack);
+        let failed =
+            |error| system("hear of changes to", format!("the networks of {stack}"), error);
+        changes::changed(&watched).await.map_err(failed)
     }
 }
 

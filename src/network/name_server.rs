@@ -18,8 +18,9 @@ use std::rc::Rc;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
+use super::ports;
 use super::zone::Zone;
-use super::{ports, ready};
+use crate::shim::ready;
 use crate::stack::Protocol;
 use files::Fresh;
 

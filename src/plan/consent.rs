@@ -4,10 +4,12 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Loss, Plan, Resource, Verb};
 
 /// What the user has agreed to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Consent {
     /// `--replace-disk NAME`: workloads or instances whose disk may be set aside.
     pub replace_disks: BTreeSet<String>,
@@ -16,7 +18,7 @@ pub struct Consent {
 }
 
 /// A plan that would lose data nobody agreed to lose.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("this plan {}", if self.deletes { "deletes data" } else { "replaces data" })]
 pub struct Refused {
     /// What lacks consent, and what would be lost.

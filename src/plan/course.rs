@@ -7,7 +7,7 @@ mod need;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::address::{Addresses, desired};
-use super::given::Given;
+use super::given::{Given, Initiative};
 use super::host::Ports;
 use super::network::Networks;
 use super::words::{why_it_rests, written};
@@ -127,8 +127,8 @@ pub(super) fn course_of_verb(
 ) -> Course {
     let mut course = Course::new(chosen, id, workload);
     let existing = chosen.given.existing(id);
-    let Some(existing) = existing.filter(|it| asked.ids.contains(&it.id)) else {
-        if asked.ids.contains(id) {
+    let Some(existing) = existing.filter(|it| asked.concerns(&it.id)) else {
+        if asked.concerns(id) {
             course.blocked.push(Blocked {
                 resource: course.resource(),
                 reason: "it has not been made yet".into(),
@@ -145,10 +145,10 @@ pub(super) fn course_of_verb(
         });
         return course;
     }
-    if !existing.is_alive() || asked.restart {
+    if !existing.is_alive() || asked.restart.contains(id) {
         course.end(existing);
         course.verb = Some(if existing.is_alive() { Verb::Restart } else { Verb::Start });
-        course.causes.push(Cause::Asked(asked.word().into()));
+        course.causes.push(asked.cause(existing));
         course.run();
         look_at_ports(&mut course, existing);
     } else {
@@ -157,15 +157,29 @@ pub(super) fn course_of_verb(
     course
 }
 
-/// What `start` and `restart` are about.
+/// What `start`, `restart` and a restart policy are about.
 pub(super) struct Asked {
-    pub(super) ids: BTreeSet<InstanceId>,
-    pub(super) restart: bool,
+    /// Started where they are at rest.
+    pub(super) start: BTreeSet<InstanceId>,
+    /// Stopped first where they are not.
+    pub(super) restart: BTreeSet<InstanceId>,
+    /// The verb; `None`: a restart policy wants it.
+    pub(super) word: Option<&'static str>,
 }
 
 impl Asked {
-    fn word(&self) -> &'static str {
-        if self.restart { "restart" } else { "start" }
+    fn concerns(&self, id: &InstanceId) -> bool {
+        self.start.contains(id) || self.restart.contains(id)
+    }
+
+    fn cause(&self, existing: &ObservedInstance) -> Cause {
+        match self.word {
+            Some(word) => Cause::Asked(word.into()),
+            None if existing.is_alive() => {
+                Cause::Seen("what it depends on was started again (restart: true)".into())
+            }
+            None => Cause::Seen(why_it_rests(existing)),
+        }
     }
 }
 
@@ -208,7 +222,13 @@ fn settle(course: &mut Course, chosen: &Chosen<'_>, existing: &ObservedInstance,
     course.causes = need.causes;
     course.blocked = need.blocked;
     course.desired.rerun_cloud_init = need.rerun_cloud_init;
+    let unasked = chosen.given.options.initiative == Initiative::Supervisor;
     match need.class {
+        _ if unasked && existing.held && !existing.is_alive() => {
+            course.causes.clear();
+            course.blocked.clear();
+            course.reason = "stopped by hand".into();
+        }
         Some(ChangeClass::Recreate) => recreate(course, existing),
         Some(ChangeClass::Restart) if existing.is_alive() => {
             course.end(existing);
@@ -223,6 +243,11 @@ fn settle(course: &mut Course, chosen: &Chosen<'_>, existing: &ObservedInstance,
             }
             keep_alive(course, existing);
             course.reason = kept_reason(existing, need.ignored_user_data);
+        }
+        // Its restart policy judges whether it runs again.
+        _ if unasked && matches!(existing.state, State::Exited(_)) => {
+            course.causes.clear();
+            course.reason = why_it_rests(existing);
         }
         _ => {
             // At rest, and it should run.

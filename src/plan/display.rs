@@ -72,6 +72,22 @@ impl Screen<'_> {
         self.finish(format!("{}: nothing to do ({resources}{time})", self.stack))
     }
 
+    /// What is no longer as it was made.
+    pub fn drift(&self, plan: &Plan) -> String {
+        if is_nothing(plan) && plan.blocked.is_empty() {
+            let count = plan.kept.len();
+            return self.finish(format!("{}: as it was made ({count} resources)\n", self.stack));
+        }
+        let count = match plan.changes.len() + plan.blocked.len() {
+            1 => "1 resource is".to_owned(),
+            count => format!("{count} resources are"),
+        };
+        let mut text = format!("{}: {count} not as `up` made it\n\n", self.stack);
+        text.push_str(&table::lay_out(&self.rows(&plan.changes)));
+        text.push_str(&self.blocked(&plan.blocked));
+        self.finish(text)
+    }
+
     /// What lacks consent, why, and what to say instead.
     pub fn refused(&self, plan: &Plan, refused: &Refused) -> String {
         let lacking =
@@ -255,7 +271,7 @@ fn verb(verb: Verb) -> &'static str {
 }
 
 /// A cause in words; nothing for what is simply not there yet.
-fn cause(cause: &Cause) -> Option<String> {
+pub fn cause(cause: &Cause) -> Option<String> {
     Some(match cause {
         Cause::Field(difference) => changed(difference),
         Cause::Drift(difference) => format!("{} (changed outside)", changed(difference)),

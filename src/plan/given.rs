@@ -3,12 +3,14 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use crate::facts::Facts;
 use crate::observed::{Observed, ObservedInstance};
 use crate::stack::{InstanceId, Stack, Workload};
 
 /// What the user asked for besides the file.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
     /// Only these workloads (and what they depend on); `None`: all.
     pub only: Option<BTreeSet<String>>,
@@ -22,10 +24,43 @@ pub struct Options {
     pub remove_orphans: bool,
     /// What is waited for besides what others depend on.
     pub wait: Wait,
+    /// On whose initiative.
+    pub initiative: Initiative,
+}
+
+impl Options {
+    /// The names of the workloads that this is about.
+    pub fn scope<'a>(&self, stack: &'a Stack) -> BTreeSet<&'a str> {
+        let Some(only) = &self.only else {
+            return stack.workloads.keys().map(String::as_str).collect();
+        };
+        let mut scope = BTreeSet::new();
+        let mut open: Vec<&str> = only.iter().map(String::as_str).collect();
+        while let Some(name) = open.pop() {
+            let Some((name, workload)) = stack.workloads.get_key_value(name) else { continue };
+            if scope.insert(name.as_str()) && !self.no_deps {
+                open.extend(workload.depends_on.keys().map(String::as_str));
+            }
+        }
+        scope
+    }
+}
+
+/// On whose initiative a plan is made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Initiative {
+    /// The user asked: what is at rest is started.
+    #[default]
+    User,
+    /// Nobody asked: what was stopped by hand stays so, and what has ended is
+    /// its restart policy's to judge.
+    Supervisor,
 }
 
 /// When registries are asked for images.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Pull {
     /// For images that are not here.
     #[default]
@@ -37,7 +72,8 @@ pub enum Pull {
 }
 
 /// What an `up` waits for before it ends.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Wait {
     /// Only for what others depend on.
     Dependencies,
@@ -71,18 +107,7 @@ impl<'a> Given<'a> {
 
     /// The names of the workloads this plan may touch.
     pub(super) fn scope(&self) -> BTreeSet<&'a str> {
-        let Some(only) = &self.options.only else {
-            return self.stack.workloads.keys().map(String::as_str).collect();
-        };
-        let mut scope = BTreeSet::new();
-        let mut open: Vec<&str> = only.iter().map(String::as_str).collect();
-        while let Some(name) = open.pop() {
-            let Some((name, workload)) = self.stack.workloads.get_key_value(name) else { continue };
-            if scope.insert(name.as_str()) && !self.options.no_deps {
-                open.extend(workload.depends_on.keys().map(String::as_str));
-            }
-        }
-        scope
+        self.options.scope(self.stack)
     }
 
     /// The copies of a workload that the file wants.

@@ -22,22 +22,60 @@ pub fn start(
     facts: &Facts,
     ids: &BTreeSet<InstanceId>,
 ) -> Plan {
-    run(stack, observed, facts, &Asked { ids: ids.clone(), restart: false })
+    let asked = Asked { start: ids.clone(), restart: BTreeSet::new(), word: Some("start") };
+    run(stack, observed, facts, &asked)
 }
 
-/// Stops and starts, dependents stopping first; starts what is at rest.
+/// Stops and starts, dependents stopping first; starts what is at rest. Whoever
+/// depends on one of them with `restart: true` restarts too, if it runs.
 pub fn restart(
     stack: &Stack,
     observed: &Observed,
     facts: &Facts,
     ids: &BTreeSet<InstanceId>,
 ) -> Plan {
-    run(stack, observed, facts, &Asked { ids: ids.clone(), restart: true })
+    let mut restart = ids.clone();
+    restart.extend(dependents(stack, observed, ids));
+    run(stack, observed, facts, &Asked { start: BTreeSet::new(), restart, word: Some("restart") })
+}
+
+/// Starts again what ended by itself, because its restart policy says so. Whoever
+/// depends on one of them with `restart: true` restarts, if it runs.
+pub fn revive(
+    stack: &Stack,
+    observed: &Observed,
+    facts: &Facts,
+    ids: &BTreeSet<InstanceId>,
+) -> Plan {
+    let restart = dependents(stack, observed, ids).difference(ids).cloned().collect();
+    run(stack, observed, facts, &Asked { start: ids.clone(), restart, word: None })
+}
+
+/// Everything that runs and follows the restarts of these, however indirectly.
+fn dependents(
+    stack: &Stack,
+    observed: &Observed,
+    ids: &BTreeSet<InstanceId>,
+) -> BTreeSet<InstanceId> {
+    let mut names: BTreeSet<&str> = BTreeSet::new();
+    let mut open: Vec<&str> = ids.iter().map(|id| id.workload.as_str()).collect();
+    while let Some(name) = open.pop() {
+        let follows = |on: &BTreeMap<String, crate::stack::Dependency>| {
+            on.get(name).is_some_and(|dependency| dependency.restart)
+        };
+        for workload in stack.workloads.values().filter(|it| follows(&it.depends_on)) {
+            if names.insert(&workload.name) {
+                open.push(&workload.name);
+            }
+        }
+    }
+    let runs = observed.instances.values().filter(|it| it.is_alive());
+    runs.filter(|it| names.contains(it.id.workload.as_str())).map(|it| it.id.clone()).collect()
 }
 
 fn run(stack: &Stack, observed: &Observed, facts: &Facts, asked: &Asked) -> Plan {
     let options = Options {
-        only: Some(asked.ids.iter().map(|id| id.workload.clone()).collect()),
+        only: Some(asked.start.union(&asked.restart).map(|id| id.workload.clone()).collect()),
         no_deps: true,
         wait: Wait::Dependencies,
         ..Options::default()

@@ -5,7 +5,7 @@ use super::Verb;
 use crate::observed::{Exit, ObservedInstance, State};
 
 /// Why one that should run does not.
-pub(super) fn why_it_rests(existing: &ObservedInstance) -> String {
+pub fn why_it_rests(existing: &ObservedInstance) -> String {
     match &existing.state {
         State::HalfMade => "was left half made".into(),
         State::Created => "was made and never started".into(),
@@ -25,6 +25,18 @@ fn how_it_ended(exit: &Exit) -> String {
         Some(0) => "has ended".into(),
         Some(code) => format!("exited with code {code}"),
     }
+}
+
+/// `1st`, `2nd`, `3rd`, `4th` …
+pub fn ordinal(number: u32) -> String {
+    let suffix = match (number % 100, number % 10) {
+        (11..=13, _) => "th",
+        (_, 1) => "st",
+        (_, 2) => "nd",
+        (_, 3) => "rd",
+        _ => "th",
+    };
+    format!("{number}{suffix}")
 }
 
 /// What happens to something that others depend on.

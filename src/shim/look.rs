@@ -7,6 +7,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::cgroup::Hierarchies;
+use super::start::LOCK_FILE;
 use super::{ExitRecord, ShimError, Status, VERSION, process};
 use crate::observed::Exit;
 use crate::state::atomic;
@@ -71,6 +72,16 @@ pub async fn ended(run_directory: &Path, exit_file: &Path) -> Result<Exit, ShimE
     match exit_record(exit_file)? {
         Some(record) => Ok(record.exit),
         None => Err(ShimError::Gone { run_directory: run_directory.to_owned() }),
+    }
+}
+
+/// Blocks until no shim is at work in this directory: one goes on for a moment
+/// after it has said how its process ended.
+pub fn wait_until_unminded(run_directory: &Path) -> io::Result<()> {
+    match std::fs::File::open(run_directory.join(LOCK_FILE)) {
+        Ok(file) => file.lock(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Starts a program of the host: QEMU, virtiofsd, a forwarder, a name server.
 
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use nix::fcntl::OFlag;
@@ -55,6 +56,7 @@ fn become_program(
     let name = argv.next().unwrap_or_default();
     let mut command =
         if name == "windlass" { Command::new("/proc/self/exe") } else { Command::new(&name) };
+    command.arg0(&name);
     command.args(argv).env_clear().envs(&program.environment);
     if !program.environment.contains_key("PATH")
         && let Some(path) = std::env::var_os("PATH")

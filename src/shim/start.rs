@@ -20,7 +20,7 @@ use crate::state::atomic;
 use crate::state::log::Stream;
 
 /// Held as long as a shim minds this run directory.
-const LOCK_FILE: &str = "shim.lock";
+pub(super) const LOCK_FILE: &str = "shim.lock";
 
 /// A process that was started, with what is connected to it.
 #[derive(Debug, Default)]

@@ -14,6 +14,9 @@ pub(crate) use vm::VM;
 
 use super::form::{Form, Key, Object, State, key, later};
 
+/// What a supervisor does about what was changed behind its back.
+pub(super) const DRIFT: Form = Form::Words(&["off", "detect", "correct"]);
+
 /// The whole file.
 pub(crate) static ROOT: Object = Object {
     keys: &[
@@ -28,6 +31,7 @@ pub(crate) static ROOT: Object = Object {
         key("secrets", Form::Map(&Form::Object(&resource::SECRET))),
         key("configs", Form::Map(&Form::Object(&resource::CONFIG))),
         key("cloud_init", Form::Map(&vm::DOCUMENT)),
+        key("drift", DRIFT),
         later("models", Form::Map(&Form::Any)),
     ],
     required: &[],

@@ -21,7 +21,7 @@ mod workload;
 
 use std::collections::BTreeMap;
 
-use super::{Network, Stack, Volume, Workload};
+use super::{Drift, Network, Stack, Volume, Workload};
 use crate::diagnostic::{Diagnostic, Diagnostics, Sources, Span, did_you_mean, nearest};
 use crate::spec::{self, Failed, Files, Source, Spec};
 use crate::yaml::{Mapping, Node};
@@ -101,6 +101,7 @@ impl<'a> Resolver<'a> {
         self.no_cycle(&written);
         self.no_clash(&written, &workloads, &networks);
         Stack {
+            drift: drift(&self.spec.document).unwrap_or_default(),
             name: self.spec.name.clone(),
             directory: self.spec.directory.clone(),
             files: self.spec.files.clone(),
@@ -147,6 +148,16 @@ impl<'a> Resolver<'a> {
                 None => format!("declare it at the top level: `{section}: {{ {name}: … }}`"),
             };
         self.found.push(Diagnostic::error(title).at(span).help(help));
+    }
+}
+
+/// What to do about what was changed behind our back, where that is written.
+fn drift(node: &Node) -> Option<Drift> {
+    // Compose's older YAML takes a bare `off` for a boolean.
+    match node.get("drift")?.as_text()? {
+        "off" => Some(Drift::Off),
+        "correct" => Some(Drift::Correct),
+        _ => Some(Drift::Detect),
     }
 }
 

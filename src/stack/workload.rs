@@ -39,6 +39,9 @@ pub struct Workload {
     pub healthcheck: Option<Healthcheck>,
     /// What to do when it ends (carried out by the supervisor).
     pub restart: Restart,
+    /// What to do when it is changed behind its back.
+    #[serde(default)]
+    pub drift: Drift,
     /// How long a stop may take before it is killed.
     #[serde(with = "super::health::duration")]
     pub stop_grace_period: Duration,
@@ -130,6 +133,19 @@ pub enum Restart {
     OnFailure(Option<u32>),
     /// Start it again unless the user stopped it.
     UnlessStopped,
+}
+
+/// What a supervisor does about something that is no longer as it was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Drift {
+    /// Nothing: it is not even looked for.
+    Off,
+    /// Say so.
+    #[default]
+    Detect,
+    /// Put it right, unless data would be lost by it.
+    Correct,
 }
 
 /// A secret or config that is put into the workload as a file.

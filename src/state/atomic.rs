@@ -39,6 +39,11 @@ fn replace<T: Serialize>(path: &Path, value: &T, durable: bool) -> io::Result<()
     Ok(())
 }
 
+/// Reads what may be lost: nothing where there is none, or none that can be read.
+pub fn read_cache<T: DeserializeOwned + Default>(path: &Path, known: u32) -> T {
+    read_versioned(path, known).ok().flatten().unwrap_or_default()
+}
+
 /// Reads a file that carries a `version`; `None` where there is none. A newer
 /// version is refused before anything else of it is looked at.
 pub fn read_versioned<T: DeserializeOwned>(

@@ -37,6 +37,11 @@ pub fn bridge(home_id: &str, stack: &StackName, network: &str) -> String {
     format!("wl-{of_stack}{of_network}")
 }
 
+/// How the names of all interfaces of a stack begin, bridges too.
+pub fn interfaces(home_id: &str, stack: &StackName) -> String {
+    format!("wl-{}", hash(&[home_id, stack.as_str()], 6))
+}
+
 /// The host's end of an instance's interface on a network.
 pub fn interface(home_id: &str, stack: &StackName, id: &InstanceId, network: &str) -> String {
     let of_stack = hash(&[home_id, stack.as_str()], 6);

@@ -10,7 +10,7 @@ use windlass::engine::fake::{Fake, Guest, Script};
 use windlass::facts::{Facts, PortOwner};
 use windlass::observed::{Exit, Observed, ObservedInstance, State};
 use windlass::plan::display::{self, Screen};
-use windlass::plan::{self, Consent, DownOptions, Options, Plan, Pull, Resource, Wait};
+use windlass::plan::{self, Consent, DownOptions, Initiative, Options, Plan, Pull, Resource, Wait};
 use windlass::spec::{InMemory, Source};
 use windlass::stack::{self, ImageSource, InstanceId, Kind, Protocol, Stack};
 
@@ -65,6 +65,8 @@ struct CaseOptions {
     pull: Option<String>,
     remove_orphans: bool,
     wait: bool,
+    /// Nobody asked: the supervisor looks whether all is as it was made.
+    by_supervisor: bool,
 }
 
 #[derive(Deserialize, Default)]
@@ -238,6 +240,7 @@ impl CaseOptions {
                 Some(other) => panic!("`pull: {other}`"),
             },
             remove_orphans: self.remove_orphans,
+            initiative: if self.by_supervisor { Initiative::Supervisor } else { Initiative::User },
             wait: if self.wait { Wait::All } else { Wait::default() },
         }
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use windlass::stack::{
-    Condition, Dependency, Healthcheck, ImageSource, Kind, Mount, MountSource, Network, Port,
-    Probe, Protocol, Restart, Role, Stack, StackName, Vm, Volume, VolumeKind, Workload,
+    Condition, Dependency, Drift, Healthcheck, ImageSource, Kind, Mount, MountSource, Network,
+    Port, Probe, Protocol, Restart, Role, Stack, StackName, Vm, Volume, VolumeKind, Workload,
     vm::{Accel, CloudInit, Disk, Document, OnChange},
     workload::Attachment,
 };
@@ -36,6 +36,7 @@ pub fn workload(name: &str, kind: Kind) -> Workload {
         mounts: Vec::new(),
         healthcheck: None,
         restart: Restart::No,
+        drift: Drift::default(),
         stop_grace_period: Duration::from_secs(10),
         extra_hosts: BTreeMap::new(),
         secrets: Vec::new(),
@@ -81,7 +82,15 @@ pub fn stack(workloads: Vec<Workload>) -> Stack {
         }
     }
     let workloads = workloads.into_iter().map(|it| (it.name.clone(), it)).collect();
-    Stack { name, directory: "/srv/shop".into(), files: Vec::new(), workloads, networks, volumes }
+    Stack {
+        drift: Drift::default(),
+        name,
+        directory: "/srv/shop".into(),
+        files: Vec::new(),
+        workloads,
+        networks,
+        volumes,
+    }
 }
 
 pub fn plain_network(name: &str) -> Network {

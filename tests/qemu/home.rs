@@ -18,7 +18,8 @@ use windlass::plan::{Address, Desired};
 use windlass::shim::Launcher;
 use windlass::stack::vm::{Accel, CloudInit, Document};
 use windlass::stack::{
-    Definition, ImageSource, InstanceId, Kind, Recipe, Restart, Role, StackName, Vm, Workload,
+    Definition, Drift, ImageSource, InstanceId, Kind, Recipe, Restart, Role, StackName, Vm,
+    Workload,
 };
 use windlass::state::{Directories, names};
 
@@ -138,6 +139,7 @@ impl Home {
                 mounts: Vec::new(),
                 healthcheck: None,
                 restart: Restart::No,
+                drift: Drift::default(),
                 stop_grace_period: Duration::from_mins(1),
                 extra_hosts: BTreeMap::new(),
                 secrets: Vec::new(),

@@ -140,6 +140,21 @@ impl Scenario {
         copy
     }
 
+    /// The process of the stack's supervisor.
+    pub(crate) fn supervisor(&self) -> Option<i32> {
+        let rows = self.ok(&["ls", "-a", "--format", "json"]).stdout;
+        let rows: Vec<Value> = serde_json::from_str(&rows).expect("JSON");
+        let row = rows.iter().find(|row| row["Name"] == self.name.as_str())?;
+        row["Supervisor"].as_i64().and_then(|pid| i32::try_from(pid).ok())
+    }
+
+    /// Kills the stack's supervisor, if it has one, and returns when it is gone.
+    pub(crate) fn kill_supervisor(&self) {
+        if let Some(pid) = self.supervisor() {
+            kill_and_wait(pid);
+        }
+    }
+
     /// Kills every process of this home that is `windlass internal PART`.
     pub(crate) fn kill_part(&self, part: &str) {
         let home = self.home().to_string_lossy().into_owned();
@@ -291,11 +306,15 @@ impl Scenario {
         left
     }
 
+    /// The stack's firewall tables: one or none.
+    pub(crate) fn tables(&self) -> Vec<String> {
+        let (id, tables) = (self.stack_id(), run("nft", &["list", "tables"]));
+        tables.lines().filter(|line| line.contains(&id)).map(str::to_owned).collect()
+    }
+
     fn cgroups_and_tables(&self) -> Vec<String> {
         let id = self.stack_id();
-        let tables = run("nft", &["list", "tables"]);
-        let mut left: Vec<String> =
-            tables.lines().filter(|line| line.contains(&id)).map(str::to_owned).collect();
+        let mut left = self.tables();
         let hierarchies = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
         let roots = hierarchies.map(|entry| entry.path()).chain([PathBuf::from("/sys/fs/cgroup")]);
         left.extend(

@@ -30,6 +30,25 @@ pub struct Plan {
     pub exit_code: bool,
 }
 
+/// Arguments of `diff`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Diff {
+    /// How it is written
+    #[arg(long, value_enum, default_value_t)]
+    pub format: PlanFormat,
+    /// Exit with 10 when something is not as it was made
+    #[arg(long)]
+    pub exit_code: bool,
+}
+
+/// Arguments of `events`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Events {
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `--format` of `plan`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum PlanFormat {

@@ -5,7 +5,8 @@
 use serde::Serialize;
 
 use crate::cli::ui::words::age;
-use crate::observed::{Exit, Health, ObservedInstance, Readiness, State};
+use crate::observed::{Exit, Health, ObservedInstance, Readiness, Restarts, State};
+use crate::plan::words::ordinal;
 use crate::stack::{Kind, Port, StackName};
 
 /// One instance.
@@ -42,6 +43,7 @@ struct Found {
     ready: Readiness,
     health: Option<Health>,
     held: bool,
+    restarts: Restarts,
 }
 
 /// A published port, as Compose writes it.
@@ -72,7 +74,7 @@ impl Row {
             service: instance.id.workload.clone(),
             project: stack.to_string(),
             image: instance.image.to_string(),
-            state: composes_state(&instance.state),
+            state: composes_state(instance),
             health: composes_health(instance),
             exit_code: exit_code(&instance.state),
             address: if pid.is_some() { addresses.join(", ") } else { String::new() },
@@ -85,6 +87,7 @@ impl Row {
                 ready: instance.ready.clone(),
                 health: instance.health.clone(),
                 held: instance.held,
+                restarts: instance.restarts,
             },
         }
     }
@@ -107,7 +110,20 @@ impl Row {
             State::Running { .. } => self.running(now),
             State::Paused { .. } => "paused".into(),
             State::Degraded { reason, .. } => format!("degraded: {reason}"),
-            State::Exited(exit) => ended(exit, self.found.held),
+            State::Exited(exit) => self.ended(exit, now),
+        }
+    }
+
+    fn ended(&self, exit: &Exit, now: i64) -> String {
+        let ended = ended(exit, self.found.held);
+        let restarts = &self.found.restarts;
+        match (self.found.held, restarts.due, restarts.gave_up) {
+            (false, Some(due), _) => {
+                let pause = age((due - now).max(0));
+                format!("{ended}, starts again in {pause} ({} time)", ordinal(restarts.count))
+            }
+            (false, None, Some(limit)) => format!("{ended}, gave up after {limit} restarts"),
+            _ => ended,
         }
     }
 
@@ -118,6 +134,14 @@ impl Row {
             (Readiness::Ready, Kind::Vm) => "ready",
             (_, Kind::Container) => "running",
         };
+        let words = self.with_health(ready, now);
+        match self.found.restarts.count {
+            0 => words,
+            count => format!("{words}, restarted {count}×"),
+        }
+    }
+
+    fn with_health(&self, ready: &str, now: i64) -> String {
         match &self.found.health {
             None => ready.into(),
             Some(health) => {
@@ -151,8 +175,9 @@ impl Row {
     }
 }
 
-fn composes_state(state: &State) -> &'static str {
-    match state {
+fn composes_state(instance: &ObservedInstance) -> &'static str {
+    match &instance.state {
+        State::Exited(_) if instance.restarts.due.is_some() && !instance.held => "restarting",
         State::HalfMade | State::Created => "created",
         State::Running { .. } | State::Degraded { .. } => "running",
         State::Paused { .. } => "paused",

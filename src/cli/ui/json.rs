@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::words::kind_and_name;
 use crate::diagnostic::{Diagnostic, Severity, Sources};
-use crate::event::{Event, What};
+use crate::event::Event;
 
 /// An event: `{"elapsed":6.4,"kind":"vm","name":"db","event":"done","state":"ready",…}`.
 pub fn event(event: &Event, elapsed: Duration) -> String {
@@ -17,17 +17,13 @@ pub fn event(event: &Event, elapsed: Duration) -> String {
     object.insert("elapsed_ms".into(), json!(milliseconds));
     object.insert("kind".into(), json!(kind));
     object.insert("name".into(), json!(name));
-    let (word, fields): (&str, &[(&str, &String)]) = match &event.what {
-        What::Waiting { on } => ("waiting", &[("on", on)]),
-        What::Running { doing } => ("running", &[("doing", doing)]),
-        What::Progress { text } => ("progress", &[("text", text)]),
-        What::Done { state, detail } => ("done", &[("state", state), ("detail", detail)]),
-        What::Note { text } => ("note", &[("text", text)]),
-        What::Failed { reason } => ("failed", &[("reason", reason)]),
-        What::NotStarted { needs } => ("not_started", &[("needs", needs)]),
-    };
-    object.insert("event".into(), json!(word));
-    object.extend(fields.iter().map(|(key, value)| ((*key).to_owned(), json!(value))));
+    // `{"done": {"state": …}}`: the event's name and its fields, side by side.
+    if let Ok(Value::Object(what)) = serde_json::to_value(&event.what) {
+        for (word, fields) in what {
+            object.insert("event".into(), json!(word));
+            object.extend(fields.as_object().cloned().unwrap_or_default());
+        }
+    }
     Value::Object(object).to_string()
 }
 
@@ -55,6 +51,7 @@ pub fn message(level: &str, text: &str, help: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::What;
     use crate::plan::Resource;
     use crate::stack::{InstanceId, Kind};
 

@@ -10,6 +10,7 @@ use super::look::{Colour, Look, Mark};
 use super::words::{elapsed, fitted, label, padded};
 use crate::event::{Event, What};
 use crate::plan::Resource;
+use crate::plan::words::ordinal;
 
 /// Wider labels are cut: a recipe's name can be as long as its packages.
 const WIDEST_LABEL: usize = 32;
@@ -93,6 +94,12 @@ impl Row {
         let took = now.saturating_sub(self.began.unwrap_or(now));
         match what {
             What::Note { text } => self.notes.push(text.clone()),
+            // What a supervisor sees while it works is worth a line as well.
+            What::Ended { .. }
+            | What::Again { .. }
+            | What::GaveUp { .. }
+            | What::Health { .. }
+            | What::Drifted { .. } => self.notes.extend(in_words(what)),
             What::Progress { text } => match &mut self.phase {
                 Phase::Running { progress, .. } => *progress = Some(text.clone()),
                 _ => self.run(text, now),
@@ -265,18 +272,39 @@ impl Row {
 /// An event as a line of its own, for where there is no terminal. `None`: not
 /// worth a line.
 pub fn plain(event: &Event, now: Duration, look: Look) -> Option<String> {
-    let words = match &event.what {
+    let words = fitted(look, &in_words(&event.what)?, usize::MAX);
+    Some(format!("{:>7}  {}  {words}", elapsed(now), label(&event.resource)))
+}
+
+/// The same with the time of day.
+pub fn dated(event: &Event, at: jiff::civil::DateTime, look: Look) -> Option<String> {
+    let words = fitted(look, &in_words(&event.what)?, usize::MAX);
+    Some(format!("{}  {}  {words}", at.strftime("%H:%M:%S"), label(&event.resource)))
+}
+
+fn in_words(what: &What) -> Option<String> {
+    Some(match what {
         // Percentages would be most of the text, and waiting is what is not yet said.
         What::Progress { .. } | What::Waiting { .. } => return None,
         What::Running { doing } => doing.clone(),
         What::Done { state, detail } if detail.is_empty() => state.clone(),
         What::Done { state, detail } => format!("{state}  {detail}"),
         What::Note { text } => text.clone(),
+        What::Ended { how } => how.clone(),
+        What::Again { pause_ms, count } => {
+            let pause = elapsed(Duration::from_millis(*pause_ms));
+            format!("starting again in {pause} ({} time)", ordinal(*count))
+        }
+        What::GaveUp { limit } => format!("not started again: its limit of {limit} is reached"),
+        What::Health { healthy: true, .. } => "healthy".into(),
+        What::Health { healthy: false, output } => match output.lines().last() {
+            Some(said) => format!("unhealthy: {}", said.trim()),
+            None => "unhealthy".into(),
+        },
+        What::Drifted { causes } => format!("not as it was made: {}", causes.join("; ")),
         What::Failed { reason } => format!("failed: {reason}"),
         What::NotStarted { needs } => format!("not started: needs {needs}"),
-    };
-    let words = fitted(look, &words, usize::MAX);
-    Some(format!("{:>7}  {}  {words}", elapsed(now), label(&event.resource)))
+    })
 }
 
 #[cfg(test)]

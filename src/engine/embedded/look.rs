@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::Home;
 use super::error::EmbeddedError;
-use crate::observed::{Exit, Health, ObservedInstance, Readiness, State};
+use crate::observed::{Exit, Health, ObservedInstance, Readiness, Restarts, State};
 use crate::shim::cgroup::Hierarchies;
 use crate::shim::look::exit_record;
 use crate::shim::{Alive, Cgroup, look};
@@ -70,7 +70,8 @@ fn instance(
     directory: &Path,
 ) -> Result<ObservedInstance, EmbeddedError> {
     let run = home.directories.instance_run(&record.stack, &record.id);
-    let alive = look(&run).filter(|alive| alive.process);
+    // Dead with its shim alive: its end is being written down, and is no news yet.
+    let alive = look(&run);
     let exit = exit_record(&directory.join("exit.json"))?.map(|record| record.exit);
     let since = match (&alive, &exit) {
         (Some(alive), _) => alive.status.started,
@@ -101,6 +102,7 @@ fn instance(
         since,
         emulated: None,
         disk: None,
+        restarts: atomic::read_cache(&directory.join(Restarts::FILE), Restarts::VERSION),
         id: record.id,
     })
 }

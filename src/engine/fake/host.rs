@@ -8,7 +8,8 @@ use crate::engine::{EngineError, ErrorKind, Result};
 use crate::network::NetworkPlan;
 use crate::network::zone::Zone;
 use crate::observed::{
-    Exit, Health, Observed, ObservedInstance, ObservedNetwork, ObservedVolume, Readiness, State,
+    Exit, Health, Observed, ObservedInstance, ObservedNetwork, ObservedVolume, Readiness, Restarts,
+    State,
 };
 use crate::plan::{Action, Desired, Forward};
 use crate::stack::{Condition, ImageSource, InstanceId, Kind, Port, Volume, VolumeKind};
@@ -171,6 +172,7 @@ impl Host {
             since: 0,
             emulated: None,
             disk: None,
+            restarts: Restarts::default(),
         };
         self.observed.instances.insert(desired.id.clone(), instance);
         Ok(())

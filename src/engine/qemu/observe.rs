@@ -15,10 +15,10 @@ use super::qmp::Qmp;
 use super::{Qemu, ready, shares};
 use crate::engine::Result;
 use crate::guest::readiness;
-use crate::observed::{DiskUse, Exit, Health, ObservedInstance, Readiness, State};
+use crate::observed::{DiskUse, Exit, Health, ObservedInstance, Readiness, Restarts, State};
 use crate::shim::{self, Alive, look::exit_record};
 use crate::stack::{InstanceId, Kind, StackName};
-use crate::state::InstanceRecord;
+use crate::state::{InstanceRecord, atomic};
 
 /// How long QEMU may take to say whether the machine runs.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -74,6 +74,7 @@ impl Qemu {
             since,
             emulated: present.and_then(|boot| boot.emulated),
             disk: disk_use(&place, record.created),
+            restarts: atomic::read_cache(&place.data.join(Restarts::FILE), Restarts::VERSION),
             id: record.id,
         })
     }

@@ -4,10 +4,10 @@
 
 use super::{Chosen, Courses, changed};
 use crate::observed::{ObservedInstance, Readiness, State};
-use crate::plan::Pull;
 use crate::plan::network::Fate;
 use crate::plan::words::{what_happens, why_it_rests};
 use crate::plan::{Blocked, Cause, Desired, Resource, Verb};
+use crate::plan::{Initiative, Pull};
 use crate::stack::definition::{ChangeClass, Difference, class, differences, parse_bytes};
 use crate::stack::{Kind, OnChange, Role, VolumeKind, Workload};
 
@@ -60,7 +60,8 @@ pub(super) fn need(
         need.add(ChangeClass::Noted, changed("name", &existing.id, &desired.id));
         need.record = true;
     }
-    if existing.kind == Kind::Vm && !existing.ever_ready {
+    let asked = chosen.given.options.initiative == Initiative::User;
+    if asked && existing.kind == Kind::Vm && !existing.ever_ready {
         of_untried_vm(&mut need, existing);
     }
     need

@@ -22,6 +22,7 @@ pub(crate) static SERVICE: Object = Object {
         key("depends_on", DEPENDS_ON),
         key("healthcheck", HEALTHCHECK),
         key("restart", Form::Text),
+        key("drift", super::DRIFT),
         key("labels", PAIRS),
         key("hostname", Form::Text),
         key("user", Form::Scalar),

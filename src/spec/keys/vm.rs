@@ -32,6 +32,7 @@ pub(crate) static VM: Object = Object {
         key("hostname", Form::Text),
         key("mac_address", Form::Text),
         key("restart", Form::Text),
+        key("drift", super::DRIFT),
         key("stop_grace_period", Form::Duration),
         key("extra_hosts", EXTRA_HOSTS),
         key("deploy", Form::Object(&DEPLOY)),

@@ -64,6 +64,9 @@ impl Resolver<'_> {
             mounts: self.mounts(written, volumes),
             healthcheck: self.healthcheck(node),
             restart: self.restart(node),
+            drift: super::drift(node)
+                .or_else(|| super::drift(&self.spec.document))
+                .unwrap_or_default(),
             stop_grace_period: duration(node, "stop_grace_period").unwrap_or(default_grace),
             extra_hosts: self.extra_hosts(node),
             secrets: Vec::new(),
@@ -103,8 +106,8 @@ impl Resolver<'_> {
         let policy = written.as_text().unwrap_or_default();
         let (word, limit) =
             policy.split_once(':').map_or((policy, None), |(word, n)| (word, Some(n)));
-        let restart = match (word, limit.map(str::parse::<u32>)) {
-            ("no", None) => return Restart::No,
+        match (word, limit.map(str::parse::<u32>)) {
+            ("no", None) => Restart::No,
             ("always", None) => Restart::Always,
             ("unless-stopped", None) => Restart::UnlessStopped,
             ("on-failure", None) => Restart::OnFailure(None),
@@ -116,13 +119,9 @@ impl Resolver<'_> {
                         .help(format!("one of `{}`", POLICIES.join("`, `")))
                         .maybe_help(among(word, POLICIES)),
                 );
-                return Restart::No;
+                Restart::No
             }
-        };
-        self.found.push(
-            Diagnostic::warning("restart policies act once the supervisor exists").at(written.span),
-        );
-        restart
+        }
     }
 
     fn healthcheck(&mut self, node: &Node) -> Option<Healthcheck> {

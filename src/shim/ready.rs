@@ -3,15 +3,15 @@
 use std::fs::File;
 use std::io::Write;
 
-use crate::shim::READY_FD;
+use super::READY_FD;
 
 /// It works.
-pub(super) fn ready() {
+pub fn ready() {
     say("ok\n");
 }
 
 /// It does not, and ends.
-pub(super) fn refuse(reason: &str) {
+pub fn refuse(reason: &str) {
     say(&format!("{}\n", reason.replace('\n', " ")));
 }
 

@@ -1,0 +1,180 @@
+//! Who has ended and runs again, and when: one line for each instance, fed by
+//! what is seen. Pure: time is what the caller says.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::restart::{Counts, Verdict, verdict};
+use crate::observed::{Exit, Observed, ObservedInstance, Restarts, State};
+use crate::stack::{InstanceId, Restart};
+
+/// What is known of all instances of a stack.
+#[derive(Debug, Default)]
+pub struct Revival {
+    of: BTreeMap<InstanceId, One>,
+}
+
+#[derive(Debug, Default)]
+struct One {
+    counts: Counts,
+    gave_up: Option<u32>,
+    seen: Seen,
+    /// When it is started again, on the caller's clock.
+    due: Option<Duration>,
+    /// We are starting it: its next run is not the user's.
+    ours: bool,
+}
+
+#[derive(Debug, Default, PartialEq)]
+enum Seen {
+    #[default]
+    Nothing,
+    Alive {
+        pid: i32,
+        since: Duration,
+    },
+    Ended(Exit),
+}
+
+impl Revival {
+    /// Takes note of what exists; those whose note changed.
+    pub fn look(
+        &mut self,
+        observed: &Observed,
+        policy: impl Fn(&InstanceId) -> Restart,
+        now: Duration,
+    ) -> BTreeSet<InstanceId> {
+        self.of.retain(|id, _| observed.instances.contains_key(id));
+        let mut changed = BTreeSet::new();
+        for (id, instance) in &observed.instances {
+            // Of one that is new, an earlier supervisor may have written something down.
+            let one = self.of.entry(id.clone());
+            let one = one.or_insert_with(|| One::remembered(instance.restarts));
+            let before = (one.counts, one.gave_up, one.due);
+            one.look(instance, policy(id), now);
+            if before != (one.counts, one.gave_up, one.due) {
+                changed.insert(id.clone());
+            }
+        }
+        changed
+    }
+
+    /// Those whose time has come. They are taken to be started by the caller.
+    pub fn take_due(&mut self, now: Duration) -> BTreeSet<InstanceId> {
+        let mut due = BTreeSet::new();
+        for (id, one) in &mut self.of {
+            if one.due.is_some_and(|at| at <= now) {
+                (one.due, one.ours) = (None, true);
+                due.insert(id.clone());
+            }
+        }
+        due
+    }
+
+    /// They were started: what is seen of them next is news, even where a run
+    /// ended like the one before within the same second.
+    pub fn started(&mut self, ids: &BTreeSet<InstanceId>, by_user: bool) {
+        for id in ids {
+            let one = self.of.entry(id.clone()).or_default();
+            if by_user {
+                *one = One::default();
+            }
+            (one.seen, one.ours) = (Seen::Nothing, true);
+        }
+    }
+
+    /// Their start failed: they are judged as if they had ended at once.
+    pub fn failed(
+        &mut self,
+        ids: &BTreeSet<InstanceId>,
+        policy: impl Fn(&InstanceId) -> Restart,
+        now: Duration,
+    ) {
+        for id in ids {
+            if let Some(one) = self.of.get_mut(id)
+                && let Seen::Ended(exit) = &one.seen
+                && one.due.is_none()
+            {
+                let exit = Exit { code: None, ..exit.clone() };
+                one.judge(&exit, false, Duration::ZERO, policy(id), now);
+            }
+        }
+    }
+
+    /// When the next one is due.
+    pub fn next(&self) -> Option<Duration> {
+        self.of.values().filter_map(|one| one.due).min()
+    }
+
+    /// What is to be written down, and when it is started again on the caller's clock.
+    pub fn note(&self, id: &InstanceId) -> Option<(Restarts, Option<Duration>)> {
+        let one = self.of.get(id)?;
+        let Counts { count, in_a_row } = one.counts;
+        let (version, gave_up) = (Restarts::VERSION, one.gave_up);
+        Some((Restarts { version, count, in_a_row, gave_up, due: None }, one.due))
+    }
+}
+
+impl One {
+    fn remembered(note: Restarts) -> Self {
+        let counts = Counts { count: note.count, in_a_row: note.in_a_row };
+        // Whatever runs now, it was not the user who started it since.
+        Self { counts, gave_up: note.gave_up, ours: note.count > 0, ..Self::default() }
+    }
+
+    fn look(&mut self, instance: &ObservedInstance, policy: Restart, now: Duration) {
+        match &instance.state {
+            State::Running { pid } | State::Paused { pid } | State::Degraded { pid, .. } => {
+                self.alive(*pid, now);
+            }
+            State::Exited(exit) => self.ended(exit, instance.held, policy, now),
+            State::HalfMade | State::Created => {
+                (self.seen, self.due) = (Seen::Nothing, None);
+            }
+        }
+    }
+
+    fn alive(&mut self, pid: i32, now: Duration) {
+        self.due = None;
+        if matches!(self.seen, Seen::Alive { pid: seen, .. } if seen == pid) {
+            return;
+        }
+        if !self.ours {
+            (self.counts, self.gave_up) = (Counts::default(), None);
+        }
+        self.ours = false;
+        self.seen = Seen::Alive { pid, since: now };
+    }
+
+    fn ended(&mut self, exit: &Exit, held: bool, policy: Restart, now: Duration) {
+        if held {
+            self.due = None;
+        }
+        if self.seen == Seen::Ended(exit.clone()) {
+            return;
+        }
+        let ran = match self.seen {
+            Seen::Alive { since, .. } => now.saturating_sub(since),
+            _ => Duration::ZERO,
+        };
+        self.seen = Seen::Ended(exit.clone());
+        self.judge(exit, held, ran, policy, now);
+    }
+
+    fn judge(&mut self, exit: &Exit, held: bool, ran: Duration, policy: Restart, now: Duration) {
+        self.gave_up = None;
+        self.due = None;
+        match verdict(policy, exit, held, ran, self.counts) {
+            Verdict::Rest => {}
+            Verdict::GiveUp { limit } => self.gave_up = Some(limit),
+            Verdict::Again { pause, counts } => {
+                self.counts = counts;
+                self.due = Some(now + pause);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
