@@ -5,10 +5,10 @@ mod host;
 
 use std::sync::Arc;
 
-use crate::engine::{EngineError, Images, Networks, Volumes, Workloads};
+use crate::engine::{EngineError, ErrorKind, Images, Networks, Volumes, Workloads};
 use crate::observed::Observed;
 use crate::stack::{Kind, StackName};
-use crate::state::Directories;
+use crate::state::{Directories, InstanceRecord};
 
 pub use host::HostError;
 
@@ -42,9 +42,10 @@ impl World {
 
     /// Everything of the stack that exists, found by looking.
     pub async fn observe(&self, stack: &StackName) -> Result<Observed, EngineError> {
+        let records = self.records(stack)?;
         let (containers, vms, networks, firewall, ports, volumes) = tokio::try_join!(
-            self.containers.observe(stack),
-            self.vms.observe(stack),
+            self.containers.observe(stack, &records),
+            self.vms.observe(stack, &records),
             self.networks.observe(stack),
             self.networks.observe_firewall(stack),
             self.networks.observe_ports(stack),
@@ -58,6 +59,15 @@ impl World {
         observed.networks = networks.into_iter().map(|it| (it.name.clone(), it)).collect();
         observed.volumes = volumes.into_iter().map(|it| (it.resolved.clone(), it)).collect();
         Ok(observed)
+    }
+
+    /// What is recorded of the stack, read once for both engines.
+    fn records(&self, stack: &StackName) -> Result<Vec<InstanceRecord>, EngineError> {
+        InstanceRecord::of_stack(&self.directories, stack).map_err(|error| {
+            let (help, resource) = (error.help(), format!("the records of stack {stack}"));
+            let failed = EngineError::new("state", "read", resource, ErrorKind::System, error);
+            EngineError { help, ..failed }
+        })
     }
 }
 

@@ -109,8 +109,8 @@ async fn a_guest_from_its_making_to_its_end() {
     assert_eq!(seen.ready, Readiness::Ready);
     assert!(seen.ever_ready);
     let other = StackName::new("other").expect("stack");
-    assert_eq!(home.engine.memory_in_use(&other), 768 << 20);
-    assert_eq!(home.engine.memory_in_use(&home.stack), 0);
+    assert_eq!(home.engine.memory_in_use(&other).expect("read"), 768 << 20);
+    assert_eq!(home.engine.memory_in_use(&home.stack).expect("read"), 0);
 
     what_is_inside(&home, &id).await;
     what_happens_to_its_processes(&home, &id).await;
@@ -198,7 +198,7 @@ async fn its_second_run(home: &Home, mut desired: Desired) {
     assert!(matches!(&seen.state, State::Exited(exit) if exit.code == Some(137)) && seen.held);
     home.engine.remove(&home.stack, &id, true).await.expect("remove");
     home.engine.remove(&home.stack, &id, true).await.expect("remove again");
-    assert!(home.engine.observe(&home.stack).await.expect("observe").is_empty());
+    assert!(home.all().await.is_empty());
     assert!(home.directories.volume("t_data").join("disk.qcow2").exists());
 }
 
@@ -270,7 +270,7 @@ async fn a_disk_is_set_aside_and_made_anew() {
     home.engine.remove(&home.stack, &id, false).await.expect("remove");
     assert_eq!(home.observed(&id).await.state, State::Created);
     home.engine.remove(&home.stack, &id, true).await.expect("remove with its disk");
-    assert!(home.engine.observe(&home.stack).await.expect("observe").is_empty());
+    assert!(home.all().await.is_empty());
     assert!(kept.exists());
 }
 
@@ -284,7 +284,7 @@ async fn user_data_that_would_be_ignored_is_refused() {
     let error = home.engine.create(&desired).await.expect_err("no header");
     assert_eq!(error.kind, ErrorKind::Invalid);
     assert!(Home::chain(&error).contains("`0.yaml` begins with `runcmd: [ ls ]`"));
-    assert!(home.engine.observe(&home.stack).await.expect("observe").is_empty());
+    assert!(home.all().await.is_empty());
 }
 
 /// Runs itself once more where there is no program at all.

@@ -20,7 +20,7 @@ use windlass::stack::vm::{Accel, CloudInit, Document};
 use windlass::stack::{
     Definition, ImageSource, InstanceId, Kind, Recipe, Restart, Role, StackName, Vm, Workload,
 };
-use windlass::state::{Directories, names};
+use windlass::state::{Directories, InstanceRecord, names};
 
 /// Whether the engine is there; says that a test is skipped, or fails, if not.
 pub(crate) fn available() -> bool {
@@ -162,8 +162,13 @@ impl Home {
         }
     }
 
+    pub(crate) async fn all(&self) -> Vec<ObservedInstance> {
+        let records = InstanceRecord::of_stack(&self.directories, &self.stack).expect("records");
+        self.engine.observe(&self.stack, &records).await.expect("observe")
+    }
+
     pub(crate) async fn observed(&self, id: &InstanceId) -> ObservedInstance {
-        let all = self.engine.observe(&self.stack).await.expect("observe");
+        let all = self.all().await;
         all.into_iter().find(|instance| instance.id == *id).expect("the VM is seen")
     }
 
