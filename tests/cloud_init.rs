@@ -110,9 +110,13 @@ fn the_whole_seed_of_a_furnished_guest() {
         target: target.to_owned(),
         read_only: file.is_none(),
         file: file.map(str::to_owned),
+        fill: false,
     };
-    guest.mounts =
-        vec![share("fs0", "/srv/a b/in", None), share("fs1", "/etc/app.conf", Some("app.conf"))];
+    guest.mounts = vec![
+        share("fs0", "/srv/a b/in", None),
+        share("fs1", "/etc/app.conf", Some("app.conf")),
+        GuestMount { read_only: false, fill: true, ..share("fs2", "/srv/volume", None) },
+    ];
     guest.disks = vec![GuestDisk {
         serial: "0123456789abcdef".to_owned(),
         target: "/srv/a b".to_owned(),
