@@ -11,7 +11,7 @@ use crate::shim::cgroup::Hierarchies;
 use crate::shim::look::exit_record;
 use crate::shim::{Alive, Cgroup, look};
 use crate::stack::Kind;
-use crate::state::{InstanceRecord, atomic};
+use crate::state::{InstanceRecord, StateError, atomic};
 
 /// Limits of the present run, in the run directory.
 const LIMITS_FILE: &str = "limits.json";
@@ -24,8 +24,7 @@ pub(super) fn observe(
     home: &Home,
     records: Vec<InstanceRecord>,
 ) -> Result<Vec<ObservedInstance>, EmbeddedError> {
-    let hierarchies =
-        Hierarchies::find().map_err(EmbeddedError::io("look at", "/sys/fs/cgroup"))?;
+    let hierarchies = Hierarchies::find().map_err(StateError::io("look at", "/sys/fs/cgroup"))?;
     records.into_iter().map(|record| instance(home, &hierarchies, record)).collect()
 }
 

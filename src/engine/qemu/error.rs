@@ -38,16 +38,6 @@ pub enum QemuError {
         /// Its last words.
         said: String,
     },
-    /// A file could not be used.
-    #[error("cannot {operation} `{path}`", path = path.display())]
-    Io {
-        /// `read`, `write`, `start` …
-        operation: &'static str,
-        /// Which one.
-        path: PathBuf,
-        /// What the kernel said.
-        source: std::io::Error,
-    },
     /// QEMU ended before it could be spoken to.
     #[error("QEMU ended at once: {said}")]
     EndedAtOnce {
@@ -144,15 +134,6 @@ pub enum QemuError {
 }
 
 impl QemuError {
-    /// Wraps what the kernel said about `path`.
-    pub(super) fn io(
-        operation: &'static str,
-        path: impl Into<PathBuf>,
-    ) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.into();
-        move |source| Self::Io { operation, path, source }
-    }
-
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NotInstalled { .. } | Self::NoKvm { .. } => ErrorKind::Unavailable,
@@ -171,12 +152,8 @@ impl QemuError {
             }
             Self::Guest(error) => error.kind(),
             Self::Program { said, .. } if said.contains("No space left") => ErrorKind::DiskFull,
-            Self::Io { source, .. }
-            | Self::State(StateError::Io { source, .. })
-            | Self::Shim(ShimError::Io { source, .. }) => match source.kind() {
-                std::io::ErrorKind::StorageFull => ErrorKind::DiskFull,
-                _ => ErrorKind::System,
-            },
+            Self::State(error) => error.into(),
+            Self::Shim(error) => error.into(),
             _ => ErrorKind::System,
         }
     }

@@ -15,7 +15,7 @@ use crate::plan::Desired;
 use crate::shim::{self, Cgroup, Launcher, Payload, ProgramPayload, ShimSpec};
 use crate::stack::workload::{SecretFile, SecretSource};
 use crate::stack::{InstanceId, Mount, MountSource, StackName};
-use crate::state::{Directories, names};
+use crate::state::{Directories, StateError, names};
 
 /// How long a virtiofsd may take to notice that its VM has gone.
 const LINGER: Duration = Duration::from_secs(2);
@@ -62,7 +62,7 @@ pub(super) fn mounted(desired: &Desired, directories: &Directories) -> Result<Mo
             MountSource::Volume { name, .. } => volume(desired, directories, name).join("data"),
             MountSource::Bind { path, create } => {
                 if *create && !path.exists() {
-                    fs::create_dir_all(path).map_err(QemuError::io("create", path))?;
+                    fs::create_dir_all(path).map_err(StateError::io("create", path))?;
                 }
                 path.clone()
             }
@@ -112,7 +112,7 @@ fn share(source: PathBuf, number: usize, mount: &Mount) -> Result<Share, QemuErr
 fn content(file: &SecretFile) -> Result<GuestFile, QemuError> {
     let content = match &file.source {
         SecretSource::Content(text) => text.clone().into_bytes(),
-        SecretSource::File(path) => fs::read(path).map_err(QemuError::io("read", path))?,
+        SecretSource::File(path) => fs::read(path).map_err(StateError::io("read", path))?,
     };
     Ok(GuestFile {
         target: file.target.clone(),
