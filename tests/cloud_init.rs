@@ -12,7 +12,7 @@ use windlass::stack::{
 };
 
 fn documents(bodies: &[&str]) -> Vec<Document> {
-    let document = |body: &&str| Document { origin: "db.yaml".into(), body: (*body).to_owned() };
+    let document = |body: &&str| Document::new("db.yaml", *body);
     bodies.iter().map(document).collect()
 }
 
@@ -122,8 +122,12 @@ fn the_whole_seed_of_a_furnished_guest() {
         target: "/srv/a b".to_owned(),
         read_only: false,
     }];
-    guest.tmpfs =
-        vec![GuestTmpfs { target: "/scratch".to_owned(), size: Some(4096), mode: 0o1777 }];
+    guest.tmpfs = vec![GuestTmpfs {
+        target: "/scratch".to_owned(),
+        size: Some(4096),
+        mode: 0o1777,
+        read_only: false,
+    }];
     guest.files = vec![GuestFile {
         target: "/run/secrets/pass".to_owned(),
         uid: 0,

@@ -1,12 +1,13 @@
 //! How a reconcile ended, in words: what was refused, what was blocked, what
 //! failed and what to do about it. Everything here goes to standard error.
 
+mod guest;
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::ui::words::elapsed;
 use super::{CommandError, Exit, Invocation};
-use crate::apply::Outcome;
 use crate::cli::error::chain;
 use crate::plan::Plan;
 use crate::plan::display::{Screen as Words, is_nothing};
@@ -55,7 +56,7 @@ pub(super) fn say(
         }
         Ok(done) => {
             remarks(invocation, &done.plan, &words);
-            Ok(ended(invocation, &attempt, &done.outcome))
+            Ok(ended(invocation, &attempt, &done))
         }
     }
 }
@@ -68,11 +69,16 @@ fn remarks(invocation: &Invocation, plan: &Plan, words: &Words<'_>) {
     }
 }
 
-fn ended(invocation: &Invocation, attempt: &Attempt<'_>, outcome: &Outcome) -> Exit {
+fn ended(invocation: &Invocation, attempt: &Attempt<'_>, done: &Reconciled) -> Exit {
+    let outcome = &done.outcome;
     let screen = &invocation.screen;
     let took = attempt.began.elapsed();
     for failure in &outcome.failed {
-        screen.failure(&chain(&failure.error), failure.error.help.as_deref());
+        let help = failure.error.help.as_deref();
+        match guest::failure_of(failure) {
+            Some(said) => guest::say(screen, said, &done.plan, help),
+            None => screen.failure(&chain(&failure.error), help),
+        }
     }
     if outcome.interrupted {
         let timed_out = attempt.deadline.is_some_and(|deadline| took >= deadline);

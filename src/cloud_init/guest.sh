@@ -215,7 +215,7 @@ ready() {
     printf '{"version":1,"nonce":"%s","cloud_init":"%s","host_keys":[%s],"result":%s,"complaints":"%s","log":"%s"}\n' \
         "$nonce" "$version" "$keys" "${result:-null}" \
         "$(cat "$here/errors" 2>/dev/null | hex)" \
-        "$(tail -n 40 /var/log/cloud-init-output.log 2>/dev/null | tail -c 6000 | hex)" \
+        "$(tail -n 400 /var/log/cloud-init-output.log 2>/dev/null | tail -c 30000 | hex)" \
         >"$port"
 }
 

@@ -103,10 +103,7 @@ impl Home {
         let user_data = documents
             .iter()
             .enumerate()
-            .map(|(number, body)| Document {
-                origin: format!("{number}.yaml"),
-                body: (*body).to_owned(),
-            })
+            .map(|(number, body)| Document::new(format!("{number}.yaml"), *body))
             .collect();
         let vm = Vm {
             cpus: 2,

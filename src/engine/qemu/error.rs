@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::qmp::QmpError;
+use crate::cloud_init::Failure;
 use crate::cloud_init::check::Complaint;
 use crate::engine::{EngineError, ErrorKind};
 use crate::guest::GuestError;
@@ -59,13 +60,8 @@ pub enum QemuError {
         console: String,
     },
     /// The guest says that cloud-init failed.
-    #[error("cloud-init reported {errors}{log}")]
-    CloudInit {
-        /// Its own words.
-        errors: String,
-        /// The log's last lines, on lines of their own.
-        log: String,
-    },
+    #[error(transparent)]
+    CloudInit(#[from] Failure),
     /// There is no such VM.
     #[error("it does not exist")]
     Missing,
@@ -138,7 +134,7 @@ impl QemuError {
         match self {
             Self::NotInstalled { .. } | Self::NoKvm { .. } => ErrorKind::Unavailable,
             Self::NeverReady { .. } => ErrorKind::TimedOut,
-            Self::EndedAtOnce { .. } | Self::EndedEarly { .. } | Self::CloudInit { .. } => {
+            Self::EndedAtOnce { .. } | Self::EndedEarly { .. } | Self::CloudInit(_) => {
                 ErrorKind::Failed
             }
             Self::Missing | Self::HalfMade | Self::NotRunning | Self::NoImage { .. } => {
@@ -172,7 +168,7 @@ impl QemuError {
             Self::EndedEarly { .. } | Self::EndedAtOnce { .. } => {
                 format!("`windlass logs {id}` shows all of it")
             }
-            Self::CloudInit { .. } => {
+            Self::CloudInit(_) => {
                 format!("`windlass logs {id}` shows all of it; `windlass shell {id}` gets you in")
             }
             Self::State(error) => return error.help(),
