@@ -15,7 +15,7 @@ use crate::terminal::Raw;
 pub(super) struct Terminal {
     outer: OwnedFd,
     inner: Option<OwnedFd>,
-    _raw: Option<Raw>,
+    raw: Option<Raw>,
     input_ended: bool,
     closed: bool,
 }
@@ -30,13 +30,8 @@ impl Terminal {
         let inner = std::fs::File::options().read(true).write(true).open(name)?;
         // Both descriptors are its own from here on.
         let outer = outer.as_fd().try_clone_to_owned()?;
-        let terminal = Self {
-            outer,
-            inner: Some(inner.into()),
-            _raw: None,
-            input_ended: false,
-            closed: false,
-        };
+        let terminal =
+            Self { outer, inner: Some(inner.into()), raw: None, input_ended: false, closed: false };
         terminal.resize();
         Ok(terminal)
     }
@@ -50,7 +45,7 @@ impl Terminal {
     pub(super) fn take_over(mut self) -> io::Result<Self> {
         self.inner = None;
         rustix::io::ioctl_fionbio(&self.outer, true)?;
-        self._raw = Some(Raw::enter()?);
+        self.raw = Some(Raw::enter()?);
         Ok(self)
     }
 

@@ -94,7 +94,7 @@ mod tests {
             fs::create_dir_all(directories.stack(&stack).join(instance)).expect("made");
         }
         fs::write(directories.stack(&stack).join("lock"), "").expect("written");
-        assert_eq!(directories.stacks().expect("read"), [stack.clone()]);
+        assert_eq!(directories.stacks().expect("read"), std::slice::from_ref(&stack));
         let found = directories.instances(&stack).expect("read");
         let below = |path: &std::path::PathBuf| {
             path.strip_prefix(directories.stack(&stack)).expect("below").display().to_string()
