@@ -5,10 +5,10 @@ mod host;
 
 use std::sync::Arc;
 
-use crate::engine::{EngineError, ErrorKind, Images, Networks, Volumes, Workloads};
+use crate::engine::{EngineError, Images, Networks, Volumes, Workloads};
 use crate::observed::Observed;
 use crate::stack::{Kind, StackName};
-use crate::state::{Directories, InstanceRecord};
+use crate::state::{Directories, InstanceRecord, StateError};
 
 pub use host::HostError;
 
@@ -64,10 +64,24 @@ impl World {
     /// What is recorded of the stack, read once for both engines.
     fn records(&self, stack: &StackName) -> Result<Vec<InstanceRecord>, EngineError> {
         InstanceRecord::of_stack(&self.directories, stack).map_err(|error| {
-            let (help, resource) = (error.help(), format!("the records of stack {stack}"));
-            let failed = EngineError::new("state", "read", resource, ErrorKind::System, error);
-            EngineError { help, ..failed }
+            let (help, whose) = (error.help(), whose(&error, stack));
+            EngineError {
+                help,
+                ..EngineError::new("state", "look at", whose, (&error).into(), error)
+            }
         })
+    }
+}
+
+/// What an unusable record belongs to.
+fn whose(error: &StateError, stack: &StackName) -> String {
+    match error {
+        // `<workload>/<n>/instance.json`; a container's would have been stood in for.
+        StateError::Damaged { path, .. } => {
+            let workload = path.iter().rev().nth(2).unwrap_or_default();
+            format!("vm {}", workload.display())
+        }
+        _ => format!("the records of stack {stack}"),
     }
 }
 
