@@ -8,8 +8,10 @@
 //! [`GUEST_SCRIPT`] there. Nothing of ours is a key that user-data could replace.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod blame;
 pub mod check;
 mod documents;
+mod failure;
 mod instance;
 mod multipart;
 mod network_config;
@@ -19,6 +21,8 @@ mod ssh;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+pub use failure::Failure;
+pub(crate) use failure::without_escapes;
 pub use instance::{GuestDisk, GuestFile, GuestMount, GuestTmpfs};
 pub use quote::quote;
 

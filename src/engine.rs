@@ -22,6 +22,7 @@ use crate::network::zone::Zone;
 use crate::observed::{ObservedInstance, ObservedNetwork, ObservedVolume};
 use crate::plan::{Desired, Forward};
 use crate::stack::{ImageSource, InstanceId, Kind, StackName, Volume};
+use crate::state::InstanceRecord;
 
 /// Result of an engine call.
 pub type Result<T, E = EngineError> = std::result::Result<T, E>;
@@ -38,12 +39,17 @@ pub trait Workloads: Send + Sync {
     }
 
     /// Bytes of memory that VMs of other stacks were given.
-    fn memory_in_use(&self, _except: &StackName) -> u64 {
-        0
+    fn memory_in_use(&self, _except: &StackName) -> Result<u64> {
+        Ok(0)
     }
 
-    /// Every instance of the stack, found by looking: records, processes, limits.
-    async fn observe(&self, stack: &StackName) -> Result<Vec<ObservedInstance>>;
+    /// Every instance of the stack that is this engine's, found by looking:
+    /// processes and limits of what is in `records`, the stack's of both kinds.
+    async fn observe(
+        &self,
+        stack: &StackName,
+        records: &[InstanceRecord],
+    ) -> Result<Vec<ObservedInstance>>;
 
     /// Writes the record, fsyncs it, then makes the disk or the layers.
     async fn create(&self, desired: &Desired) -> Result<()>;

@@ -4,7 +4,6 @@
 pub mod command;
 pub mod readiness;
 pub mod ssh;
-mod terminal;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -34,5 +34,6 @@ pub mod image;
 pub mod volume;
 pub mod guest;
 pub mod state;
+mod terminal;
 pub mod doctor;
 pub mod cli;

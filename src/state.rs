@@ -4,6 +4,7 @@
 
 pub mod atomic;
 pub mod directories;
+mod instances;
 pub mod ledger;
 pub mod lock;
 pub mod log;

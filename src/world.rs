@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::engine::{EngineError, Images, Networks, Volumes, Workloads};
 use crate::observed::Observed;
 use crate::stack::{Kind, StackName};
-use crate::state::Directories;
+use crate::state::{Directories, InstanceRecord, StateError};
 
 pub use host::HostError;
 
@@ -42,9 +42,10 @@ impl World {
 
     /// Everything of the stack that exists, found by looking.
     pub async fn observe(&self, stack: &StackName) -> Result<Observed, EngineError> {
+        let records = self.records(stack)?;
         let (containers, vms, networks, firewall, ports, volumes) = tokio::try_join!(
-            self.containers.observe(stack),
-            self.vms.observe(stack),
+            self.containers.observe(stack, &records),
+            self.vms.observe(stack, &records),
             self.networks.observe(stack),
             self.networks.observe_firewall(stack),
             self.networks.observe_ports(stack),
@@ -58,6 +59,29 @@ impl World {
         observed.networks = networks.into_iter().map(|it| (it.name.clone(), it)).collect();
         observed.volumes = volumes.into_iter().map(|it| (it.resolved.clone(), it)).collect();
         Ok(observed)
+    }
+
+    /// What is recorded of the stack, read once for both engines.
+    fn records(&self, stack: &StackName) -> Result<Vec<InstanceRecord>, EngineError> {
+        InstanceRecord::of_stack(&self.directories, stack).map_err(|error| {
+            let (help, whose) = (error.help(), whose(&error, stack));
+            EngineError {
+                help,
+                ..EngineError::new("state", "look at", whose, (&error).into(), error)
+            }
+        })
+    }
+}
+
+/// What an unusable record belongs to.
+fn whose(error: &StateError, stack: &StackName) -> String {
+    match error {
+        // `<workload>/<n>/instance.json`; a container's would have been stood in for.
+        StateError::Damaged { path, .. } => {
+            let workload = path.iter().rev().nth(2).unwrap_or_default();
+            format!("vm {}", workload.display())
+        }
+        _ => format!("the records of stack {stack}"),
     }
 }
 

@@ -12,7 +12,7 @@ use windlass::stack::{
 };
 
 fn documents(bodies: &[&str]) -> Vec<Document> {
-    let document = |body: &&str| Document { origin: "db.yaml".into(), body: (*body).to_owned() };
+    let document = |body: &&str| Document::new("db.yaml", *body);
     bodies.iter().map(document).collect()
 }
 
@@ -111,16 +111,24 @@ fn the_whole_seed_of_a_furnished_guest() {
         target: target.to_owned(),
         read_only: file.is_none(),
         file: file.map(str::to_owned),
+        fill: false,
     };
-    guest.mounts =
-        vec![share("fs0", "/srv/a b/in", None), share("fs1", "/etc/app.conf", Some("app.conf"))];
+    guest.mounts = vec![
+        share("fs0", "/srv/a b/in", None),
+        share("fs1", "/etc/app.conf", Some("app.conf")),
+        GuestMount { read_only: false, fill: true, ..share("fs2", "/srv/volume", None) },
+    ];
     guest.disks = vec![GuestDisk {
         serial: "0123456789abcdef".to_owned(),
         target: "/srv/a b".to_owned(),
         read_only: false,
     }];
-    guest.tmpfs =
-        vec![GuestTmpfs { target: "/scratch".to_owned(), size: Some(4096), mode: 0o1777 }];
+    guest.tmpfs = vec![GuestTmpfs {
+        target: "/scratch".to_owned(),
+        size: Some(4096),
+        mode: 0o1777,
+        read_only: false,
+    }];
     guest.files = vec![GuestFile {
         target: "/run/secrets/pass".to_owned(),
         uid: 0,

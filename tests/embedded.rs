@@ -150,8 +150,13 @@ impl World {
             .fold(String::new(), |all, line| all + line + "\n")
     }
 
+    fn all(&self) -> Vec<ObservedInstance> {
+        let records = InstanceRecord::of_stack(&self.directories, &self.stack).expect("records");
+        self.wait(self.engine.observe(&self.stack, &records)).expect("observe")
+    }
+
     fn observed(&self) -> ObservedInstance {
-        let mut all = self.wait(self.engine.observe(&self.stack)).expect("observe");
+        let mut all = self.all();
         assert_eq!(all.len(), 1, "{all:?}");
         all.remove(0)
     }
@@ -463,7 +468,7 @@ fn a_container_dies_with_its_shim_and_leaves_nothing() {
     assert!(!Hierarchies::find().expect("cgroups").exists(&world.cgroup()));
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mounts");
     assert!(!mounts.contains(&*world.home.path().to_string_lossy()), "a mount is left");
-    assert!(world.wait(world.engine.observe(&world.stack)).expect("observe").is_empty());
+    assert!(world.all().is_empty());
 }
 
 #[test]

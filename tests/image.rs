@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use image_support::fixture::{Entry, ImageLayout, archive};
 use image_support::registry::Registry;
+use image_support::server::{Certificate, FileServer};
 use windlass::engine::{EngineError, ErrorKind, Images};
 use windlass::event::Events;
 use windlass::image::{Boot, DiskFormat, Store, Users};
@@ -385,8 +386,8 @@ async fn a_url_is_checked_resumed_and_never_half_taken() {
     let mut disk = vec![7; 3 << 20];
     disk[510..512].copy_from_slice(&[0x55, 0xaa]);
     let sha256 = image_support::fixture::sha256(&disk);
-    let server = image_support::server::FileServer::start(disk.clone());
-    server.cut_after(1 << 20);
+    let server = FileServer::start(disk.clone());
+    server.cut_after(&[1 << 20]);
     let source = ImageSource::Url { url: server.url("/disk.img"), sha256 };
     let digest = world.store.fetch(&source, Kind::Vm, false, &world.events).await.unwrap();
     assert_eq!(fs::read(world.store.disk(&digest).unwrap().path).unwrap(), disk);
@@ -396,6 +397,57 @@ async fn a_url_is_checked_resumed_and_never_half_taken() {
     let error = world.store.fetch(&wrong, Kind::Vm, false, &world.events).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Failed, "{}", said(&error));
     assert_eq!(world.store.list().unwrap().len(), 1);
+}
+
+/// The part that trusts the server runs in a process of its own: whom to trust
+/// comes from the environment.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_https_image_comes_from_a_trusted_server_whole_and_checked() {
+    let world = world();
+    let certificate = Certificate::make(world.home.path());
+    let server = FileServer::start_tls(vec![0; 4096], &certificate);
+    let untrusted = ImageSource::Url { url: server.url("/disk.img"), sha256: "0".repeat(64) };
+    let error = world.store.fetch(&untrusted, Kind::Vm, false, &world.events).await.unwrap_err();
+    assert!(said(&error).contains("certificate"), "{}", said(&error));
+    assert!(server.ranges().is_empty(), "nothing was asked of it");
+    world.assert_nothing_kept();
+
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "fetch_from_a_server_that_the_environment_trusts", "--ignored"])
+        .env("SSL_CERT_FILE", &certificate.path)
+        .env("CERTIFICATE_DIRECTORY", world.home.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "run by an_https_image_comes_from_a_trusted_server_whole_and_checked"]
+async fn fetch_from_a_server_that_the_environment_trusts() {
+    let Some(directory) = std::env::var_os("CERTIFICATE_DIRECTORY") else { return };
+    let world = world();
+    let mut disk = vec![7; 1 << 20];
+    disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+    let sha256 = image_support::fixture::sha256(&disk);
+    let server = FileServer::start_tls(disk.clone(), &Certificate::at(Path::new(&directory)));
+    let source = |sha256: String| ImageSource::Url { url: server.url("/disk.img"), sha256 };
+
+    let wrong = source("0".repeat(64));
+    let error = world.store.fetch(&wrong, Kind::Vm, false, &world.events).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Failed, "{}", said(&error));
+    world.assert_nothing_kept();
+
+    // Cut short as often as it is tried.
+    server.cut_after(&[1 << 19, 0, 0]);
+    let right = source(sha256);
+    let error = world.store.fetch(&right, Kind::Vm, false, &world.events).await.unwrap_err();
+    assert!(said(&error).contains("cannot be downloaded"), "{}", said(&error));
+    world.assert_nothing_kept();
+
+    let digest = world.store.fetch(&right, Kind::Vm, false, &world.events).await.unwrap();
+    assert_eq!(fs::read(world.store.disk(&digest).unwrap().path).unwrap(), disk);
+    assert_eq!(server.ranges().last().unwrap(), "bytes=524288-", "what was there is kept");
 }
 
 #[tokio::test]

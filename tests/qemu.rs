@@ -3,6 +3,8 @@
 //! many questions.
 #![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 
+#[path = "qemu/boot_disk.rs"]
+mod boot_disk;
 #[path = "qemu/home.rs"]
 mod home;
 
@@ -10,13 +12,18 @@ use std::process::Command;
 use std::time::Duration;
 
 use home::{Home, available};
-use windlass::engine::{ErrorKind, Workloads};
+use windlass::cloud_init::blame;
+use windlass::engine::qemu::QemuError;
+use windlass::engine::qemu::qmp::Qmp;
+use windlass::engine::{ErrorKind, Images, Workloads};
 use windlass::event::Events;
 use windlass::observed::{Readiness, State};
 use windlass::plan::Desired;
 use windlass::stack::vm::Disk;
 use windlass::stack::workload::{SecretFile, SecretSource};
-use windlass::stack::{InstanceId, Mount, MountSource, Role, StackName, Vm, VolumeKind};
+use windlass::stack::{
+    ImageSource, InstanceId, Kind, Mount, MountSource, Role, StackName, Vm, VolumeKind,
+};
 
 /// User-data that replaces every key ours could have been in.
 const HOSTILE: &str = "#cloud-config
@@ -28,6 +35,8 @@ runcmd: [ 'cat /run/secrets/word /srv/dir/hello /srv/one > /root/first' ]
 const SECOND: &str = "#cloud-config
 runcmd: [ 'echo é $((6*7)) > /root/second' ]
 ";
+
+const FAILING: &str = "echo the cause is here; false";
 
 /// A directory that the image has something in; a disk volume goes there.
 const FILLED: &str = "/usr/share/doc/cloud-init";
@@ -44,6 +53,13 @@ fn mount(source: std::path::PathBuf, target: &str, read_only: bool) -> Mount {
     Mount { source, target: target.to_owned(), read_only }
 }
 
+/// A volume that is a directory, empty as yet.
+fn volume(home: &Home, name: &str, target: &str, nocopy: bool) -> Mount {
+    std::fs::create_dir_all(home.directories.volume(name).join("data")).expect("volume");
+    let source = MountSource::Volume { name: name.to_owned(), nocopy };
+    Mount { source, target: target.to_owned(), read_only: false }
+}
+
 fn furnish(home: &Home, desired: &mut Desired) {
     home.file("dir/hello", "hello\n");
     let one = home.file("one", "one\n");
@@ -52,6 +68,13 @@ fn furnish(home: &Home, desired: &mut Desired) {
         mount(home.path("dir"), "/srv/dir", true),
         mount(one, "/srv/one", false),
         mount(home.path("dir"), "/srv/both", false),
+        volume(home, "filled", "/usr/share/doc/bash", false),
+        volume(home, "bare", "/usr/share/doc/dpkg", true),
+        Mount {
+            source: MountSource::Tmpfs { size: Some(4 << 20), mode: Some(0o750) },
+            target: "/scratch".to_owned(),
+            read_only: false,
+        },
     ];
     desired.workload.environment = [("GREETING".to_owned(), "it's $me".to_owned())].into();
     desired.workload.extra_hosts = [("elsewhere".to_owned(), "192.0.2.7".to_owned())].into();
@@ -109,10 +132,11 @@ async fn a_guest_from_its_making_to_its_end() {
     assert_eq!(seen.ready, Readiness::Ready);
     assert!(seen.ever_ready);
     let other = StackName::new("other").expect("stack");
-    assert_eq!(home.engine.memory_in_use(&other), 768 << 20);
-    assert_eq!(home.engine.memory_in_use(&home.stack), 0);
+    assert_eq!(home.engine.memory_in_use(&other).expect("read"), 768 << 20);
+    assert_eq!(home.engine.memory_in_use(&home.stack).expect("read"), 0);
 
     what_is_inside(&home, &id).await;
+    somebody_pauses_it(&home, &id).await;
     what_happens_to_its_processes(&home, &id).await;
     its_second_run(&home, desired).await;
 }
@@ -132,8 +156,28 @@ async fn what_is_inside(home: &Home, id: &InstanceId) {
     assert_eq!(std::fs::read_to_string(home.path("dir/new")).expect("new"), "x\n");
     let said = home.say(id, &format!("findmnt -no FSTYPE {FILLED}; ls {FILLED}")).await;
     assert!(said.output.contains("ext4") && said.output.contains("copyright"), "{}", said.output);
+    let said = home.say(id, "findmnt -no FSTYPE,SIZE /scratch; stat -c %a /scratch").await;
+    assert_eq!(said.output.split_whitespace().collect::<Vec<_>>(), ["tmpfs", "4M", "750"]);
+    let said = home.say(id, "ls -A /usr/share/doc/bash /usr/share/doc/dpkg").await;
+    assert!(said.output.ends_with("/usr/share/doc/dpkg:\n"), "nocopy: {}", said.output);
+    let filled = home.directories.volume("filled").join("data");
+    assert!(filled.join("copyright").exists() && !filled.join(".windlass-filling").exists());
+    assert!(said.output.contains("copyright"), "{}", said.output);
     let said = home.say(id, "getent passwd debian; ls /run/windlass/seed; grep -r swordfish /var/lib/cloud /var/log").await;
     assert_eq!(said.output, "");
+}
+
+/// Behind our back, as a debugger does: seen, and thawed when that is asked for.
+async fn somebody_pauses_it(home: &Home, id: &InstanceId) {
+    let socket = home.directories.instance_run(&home.stack, id).join("qmp.sock");
+    let mut qmp = Qmp::connect(&socket).await.expect("QMP");
+    qmp.execute("stop", serde_json::Value::Null).await.expect("stop");
+    drop(qmp);
+    let seen = home.observed(id).await;
+    assert!(matches!(seen.state, State::Paused { .. }) && !seen.held, "{seen:?}");
+    home.engine.unpause(&home.stack, id).await.expect("unpause");
+    assert!(matches!(home.observed(id).await.state, State::Running { .. }));
+    assert_eq!(home.say(id, "echo it runs").await.output, "it runs\n");
 }
 
 async fn what_happens_to_its_processes(home: &Home, id: &InstanceId) {
@@ -178,14 +222,21 @@ async fn its_second_run(home: &Home, mut desired: Desired) {
     desired.addresses[0].ipv4 = home.host(3);
     desired.rerun_cloud_init = true;
     let documents = &mut vm(&mut desired).cloud_init.as_mut().expect("cloud-init").user_data;
-    "#cloud-config\nruncmd: [ 'echo the cause is here; false' ]\n"
-        .clone_into(&mut documents[1].body);
+    documents[1].body = format!("#cloud-config\nruncmd: [ '{FAILING}' ]\n");
     home.engine.update(&desired).await.expect("update");
     home.engine.start(&desired).await.expect("start");
     let error = home.engine.ready(&home.stack, &id, &events).await.expect_err("runcmd fails");
     assert_eq!(error.kind, ErrorKind::Failed);
     let text = Home::chain(&error);
     assert!(text.contains("runcmd") && text.contains("the cause is here"), "{text}");
+    let Some(QemuError::CloudInit(said)) = error.source.downcast_ref() else {
+        panic!("{error:?}");
+    };
+    let documents = &vm(&mut desired).cloud_init.as_ref().expect("cloud-init").user_data;
+    let place = &blame::find(documents, said).places[0];
+    assert_eq!(place.path, std::path::Path::new("1.yaml"));
+    assert_eq!(place.text[place.range.clone()].trim_matches('\''), FAILING);
+    assert!(said.ever_ready);
     let seen = home.observed(&id).await;
     assert!(matches!(seen.ready, Readiness::Failed { .. }) && seen.ever_ready);
     let said = home.say(&id, "ip -4 -o address; cat /root/second").await;
@@ -198,7 +249,7 @@ async fn its_second_run(home: &Home, mut desired: Desired) {
     assert!(matches!(&seen.state, State::Exited(exit) if exit.code == Some(137)) && seen.held);
     home.engine.remove(&home.stack, &id, true).await.expect("remove");
     home.engine.remove(&home.stack, &id, true).await.expect("remove again");
-    assert!(home.engine.observe(&home.stack).await.expect("observe").is_empty());
+    assert!(home.all().await.is_empty());
     assert!(home.directories.volume("t_data").join("disk.qcow2").exists());
 }
 
@@ -240,6 +291,40 @@ async fn a_guest_that_never_becomes_ready_shows_its_console() {
     assert!(!seen.held);
 }
 
+/// As distributions publish them: nobody tells it a kernel or a command line.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_image_boots_by_its_own_boot_loader() {
+    if !available() || !boot_disk::possible() {
+        return;
+    }
+    let home = Home::new("loader").await;
+    let (events, _listener) = Events::channel();
+    let disk = home.path("debian-12.qcow2");
+    let images = windlass::image::Store::open(&home.directories).expect("store");
+    let base = images.lookup(&home::debian(), Kind::Vm).await.expect("store").expect("a base");
+    boot_disk::make(&images.disk(&base).expect("a disk"), home.directories.lib.as_path(), &disk);
+
+    let mut desired =
+        home.vm("db", &["#cloud-config\nruncmd: [ 'echo by itself > /root/first' ]\n"]);
+    desired.workload.image = ImageSource::Path(disk.clone());
+    let image = images.fetch(&desired.workload.image, Kind::Vm, false, &events).await;
+    let image = images.disk(&image.expect("imported")).expect("a disk");
+    assert_eq!(image.boot, windlass::image::Boot::Firmware);
+    std::fs::remove_file(&disk).expect("the store has its own");
+    let id = desired.id.clone();
+    home.engine.create(&desired).await.expect("create");
+    home.engine.start(&desired).await.expect("start");
+    home.engine.ready(&home.stack, &id, &events).await.unwrap_or_else(|error| {
+        panic!("{}", Home::chain(&error));
+    });
+    let said = home.say(&id, "cat /root/first; cat /proc/cmdline; findmnt -no SOURCE /").await;
+    assert_eq!(
+        said.output,
+        "by itself\nBOOT_IMAGE=/vmlinuz root=/dev/vda1 rw console=ttyS0\n/dev/vda1\n"
+    );
+    home.engine.kill(&home.stack, &id, 9).await.expect("kill");
+}
+
 #[tokio::test]
 async fn a_disk_is_set_aside_and_made_anew() {
     if !available() {
@@ -270,7 +355,7 @@ async fn a_disk_is_set_aside_and_made_anew() {
     home.engine.remove(&home.stack, &id, false).await.expect("remove");
     assert_eq!(home.observed(&id).await.state, State::Created);
     home.engine.remove(&home.stack, &id, true).await.expect("remove with its disk");
-    assert!(home.engine.observe(&home.stack).await.expect("observe").is_empty());
+    assert!(home.all().await.is_empty());
     assert!(kept.exists());
 }
 
@@ -284,7 +369,7 @@ async fn user_data_that_would_be_ignored_is_refused() {
     let error = home.engine.create(&desired).await.expect_err("no header");
     assert_eq!(error.kind, ErrorKind::Invalid);
     assert!(Home::chain(&error).contains("`0.yaml` begins with `runcmd: [ ls ]`"));
-    assert!(home.engine.observe(&home.stack).await.expect("observe").is_empty());
+    assert!(home.all().await.is_empty());
 }
 
 /// Runs itself once more where there is no program at all.

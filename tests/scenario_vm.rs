@@ -55,7 +55,9 @@ fn a_vm_and_containers_live_on_one_network_and_nothing_is_lost() {
 
     a_second_up_leaves_it_alone(&stack, db, client);
     a_service_added_later_is_known_to_the_vm(&stack, db);
+    one_paused_behind_our_back_is_seen_and_thawed(&stack, db);
     changes_say_what_they_cost(&stack);
+    changed_user_data_costs_what_the_file_says(&stack);
     a_shim_that_dies_takes_no_vm_with_it(&stack, db);
     a_vm_that_was_killed_comes_back_with_its_data(&stack);
 
@@ -104,6 +106,40 @@ fn changes_say_what_they_cost(stack: &Scenario) {
     assert!(refused.stderr.contains("--replace-disk db"), "{}", refused.stderr);
     stack.write("windlass.yaml", FILE);
     stack.ok(&["up", "-d", "--remove-orphans"]);
+}
+
+fn one_paused_behind_our_back_is_seen_and_thawed(stack: &Scenario, db: i32) {
+    stack.freeze("db");
+    let plan = stack.ok(&["plan"]).stdout;
+    let line = plan.lines().find(|line| line.contains("vm db")).expect("the VM is in the plan");
+    assert!(line.contains("in place") && line.contains("was paused"), "{plan}");
+    stack.ok(&["up", "-d"]);
+    assert_eq!(db, stack.pid("db"));
+    assert_eq!(in_db(stack, "echo it runs"), "it runs\n");
+    assert_eq!(stack.run(&["plan", "--exit-code"]).code, 0);
+}
+
+fn changed_user_data_costs_what_the_file_says(stack: &Scenario) {
+    stack.write("db.yaml", &format!("{USER_DATA}# changed\n"));
+    let with = |on_change: &str| {
+        let long = format!("cloud_init: {{ user_data: ./db.yaml, on_change: {on_change} }}");
+        stack.write("windlass.yaml", &FILE.replace("cloud_init: ./db.yaml", &long));
+    };
+    with("rerun");
+    let plan = stack.ok(&["plan"]).stdout;
+    let line = plan.lines().find(|line| line.contains("vm db")).expect("the VM is in the plan");
+    assert!(line.contains("restart") && line.contains("cloud_init"), "{plan}");
+    assert!(plan.contains("no data lost"), "{plan}");
+    with("ignore");
+    let plan = stack.ok(&["plan"]).stdout;
+    assert!(plan.contains("nothing is interrupted") && !plan.contains("restart"), "{plan}");
+    with("replace");
+    let refused = stack.run(&["up", "-d", "--yes"]);
+    assert_eq!(refused.code, 5, "{}", refused.stderr);
+    assert!(refused.stderr.contains("--replace-disk db"), "{}", refused.stderr);
+    stack.write("db.yaml", USER_DATA);
+    stack.write("windlass.yaml", FILE);
+    assert_eq!(stack.run(&["plan", "--exit-code"]).code, 0);
 }
 
 fn a_shim_that_dies_takes_no_vm_with_it(stack: &Scenario, db: i32) {

@@ -212,15 +212,15 @@ services:
     assert_eq!(stack.run(&["diff", "--exit-code"]).code, 0);
     let pids = (stack.pid("web"), stack.pid("other"));
     let mut events = Events::of(&stack);
-    stack.set_memory_limit("other", 80 * 1024 * 1024);
+    stack.set_memory_limit("other", 48 * 1024 * 1024);
     stack.delete_firewall_table();
     let drifted = events.next("other", "drifted");
-    assert_eq!(drifted["causes"][0], "mem_limit: 80MiB → 64MiB (changed outside)");
+    assert_eq!(drifted["causes"][0], "mem_limit: 48MiB → 64MiB (changed outside)");
     events.next("Firewall", "done");
     assert_eq!(stack.tables().len(), 1, "the table is back");
     let diff = stack.run(&["diff", "--exit-code"]);
     assert_eq!(diff.code, 10);
-    assert!(diff.stdout.contains("mem_limit: 80MiB → 64MiB"), "{}", diff.stdout);
+    assert!(diff.stdout.contains("mem_limit: 48MiB → 64MiB"), "{}", diff.stdout);
     assert_eq!((stack.pid("web"), stack.pid("other")), pids);
     stack.finish();
 }

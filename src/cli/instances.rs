@@ -2,13 +2,10 @@
 //! all copies by their workload's, everything by none. Read from the records on
 //! disk, so that what has ended is found as well.
 
-use std::fs;
-use std::path::Path;
-
 use super::{CommandError, Invocation, project};
 use crate::shim;
 use crate::stack::StackName;
-use crate::state::{InstanceRecord, StateError};
+use crate::state::InstanceRecord;
 
 /// The records of the instances that `names` mean, in the order of their names.
 pub(super) fn chosen(
@@ -16,7 +13,7 @@ pub(super) fn chosen(
     stack: &StackName,
     names: &[String],
 ) -> Result<Vec<InstanceRecord>, CommandError> {
-    let all = all(&invocation.directories.stack(stack), InstanceRecord::read_or_stand_in)?;
+    let all = InstanceRecord::of_stack(&invocation.directories, stack)?;
     let is_named = |record: &InstanceRecord, name: &String| {
         record.id.workload == *name || record.id.to_string() == *name
     };
@@ -36,19 +33,10 @@ pub(super) fn chosen(
 /// The records of every stack, none of them a stand-in: what they use may not go.
 pub(super) fn everywhere(invocation: &Invocation) -> Result<Vec<InstanceRecord>, CommandError> {
     let mut records = Vec::new();
-    for stack in stacks(invocation)? {
-        records.extend(all(&invocation.directories.stack(&stack), InstanceRecord::read)?);
+    for stack in invocation.directories.stacks()? {
+        records.extend(InstanceRecord::whole_of_stack(&invocation.directories, &stack)?);
     }
     Ok(records)
-}
-
-/// The names of all stacks that have left anything on disk.
-pub(super) fn stacks(invocation: &Invocation) -> Result<Vec<StackName>, CommandError> {
-    let directories = directories_in(&invocation.directories.lib.join("stacks"))?;
-    let names = directories.iter().filter_map(|path| StackName::new(path.file_name()?.to_str()?));
-    let mut names: Vec<StackName> = names.collect();
-    names.sort();
-    Ok(names)
 }
 
 /// The one running instance that `name` means; of several copies, the first.
@@ -85,29 +73,4 @@ pub(super) fn not_running(record: &InstanceRecord) -> CommandError {
 pub(super) fn is_alive(invocation: &Invocation, record: &InstanceRecord) -> bool {
     let run = invocation.directories.instance_run(&record.stack, &record.id);
     shim::look(&run).is_some_and(|alive| alive.process)
-}
-
-/// Every record below a stack's directory, `<workload>/<n>/instance.json`.
-fn all(
-    stack_directory: &Path,
-    read: impl Fn(&Path) -> Result<Option<InstanceRecord>, StateError>,
-) -> Result<Vec<InstanceRecord>, StateError> {
-    let mut records = Vec::new();
-    for workload in directories_in(stack_directory)? {
-        for instance in directories_in(&workload)? {
-            records.extend(read(&instance)?);
-        }
-    }
-    records.sort_by(|one, other| one.id.cmp(&other.id));
-    Ok(records)
-}
-
-fn directories_in(path: &Path) -> Result<Vec<std::path::PathBuf>, StateError> {
-    let entries = match fs::read_dir(path) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(StateError::io("read", path)(error)),
-    };
-    let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
-    Ok(paths.filter(|path| path.is_dir()).collect())
 }

@@ -32,7 +32,7 @@ struct Row {
 pub(super) fn run(invocation: &Invocation, arguments: &Ls) -> Result<Exit, CommandError> {
     let screen = &invocation.screen;
     let mut rows = Vec::new();
-    for stack in instances::stacks(invocation)? {
+    for stack in invocation.directories.stacks()? {
         match row(invocation, &stack) {
             Ok(row) => rows.push(row),
             // One stack's trouble hides no other.

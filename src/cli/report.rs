@@ -1,6 +1,8 @@
 //! How a reconcile ended, in words: what was refused, what was blocked, what
 //! failed and what to do about it. Everything here goes to standard error.
 
+mod guest;
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -54,7 +56,7 @@ pub(super) fn say(invocation: &Invocation, attempt: Attempt<'_>, report: &Report
         }
         Report::Done(plan, walked) => {
             remarks(invocation, plan, &words);
-            ended(invocation, &attempt, walked)
+            ended(invocation, &attempt, plan, walked)
         }
     }
 }
@@ -67,11 +69,15 @@ fn remarks(invocation: &Invocation, plan: &Plan, words: &Words<'_>) {
     }
 }
 
-fn ended(invocation: &Invocation, attempt: &Attempt<'_>, walked: &Walked) -> Exit {
+fn ended(invocation: &Invocation, attempt: &Attempt<'_>, plan: &Plan, walked: &Walked) -> Exit {
     let screen = &invocation.screen;
     let took = attempt.began.elapsed();
-    for (_, trouble) in &walked.failed {
-        screen.failure(&trouble.chain, trouble.help.as_deref());
+    for (resource, trouble) in &walked.failed {
+        let help = trouble.help.as_deref();
+        match guest::failure_of(resource, trouble) {
+            Some(said) => guest::say(screen, said, plan, help),
+            None => screen.failure(&trouble.chain, help),
+        }
     }
     if walked.interrupted {
         let timed_out = attempt.deadline.is_some_and(|deadline| took >= deadline);

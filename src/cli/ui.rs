@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::arguments::{Ansi, Progress};
 use super::{CommandError, Exit};
-use crate::diagnostic::{Diagnostics, Sources, chain};
+use crate::diagnostic::{Diagnostic, Diagnostics, Sources, chain};
 pub use look::{Colour, Look};
 pub use table::Table;
 
@@ -151,6 +151,22 @@ impl Screen {
             return;
         }
         tell(&words::failure(self.stderr, chain, help).join("\n"));
+    }
+
+    /// What came of something: the error at its place, the words of whom it is
+    /// about, and what is next.
+    pub(super) fn verdict(
+        &self,
+        diagnostic: &Diagnostic,
+        sources: &Sources,
+        words: &[String],
+        next: &str,
+    ) {
+        if self.mode == Mode::Json {
+            tell(&json::verdict(diagnostic, sources, words));
+            return;
+        }
+        tell(&words::verdict(self.stderr, diagnostic, sources, words, next));
     }
 
     /// The answer to the first Ctrl-C.

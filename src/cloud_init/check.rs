@@ -99,7 +99,7 @@ mod tests {
     use crate::stack::vm::Document;
 
     fn check(body: &str) -> Result<(), Complaint> {
-        document(&Document { origin: "db.yaml".to_owned(), body: body.to_owned() })
+        document(&Document::new("db.yaml", body))
     }
 
     #[test]

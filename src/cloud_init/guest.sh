@@ -78,33 +78,39 @@ disk() {
     if [ "$3" = rw ]; then
         fsck -p "$device" >/dev/null 2>&1
         resize2fs "$device" >/dev/null 2>&1
-        fill "$device" "$2"
+        fill "$2" "$device"
     fi
     mount -o "$3" "$device" "$2" || complain "cannot mount the disk for $2"
 }
 
+# fill TARGET MOUNT-ARGUMENTS: an empty volume receives what the image has at
+# TARGET. One that was cut short is filled again.
 fill() {
+    target=$1
+    shift
     mkdir -p "$here/fill"
-    mount "$1" "$here/fill" || return
+    mount "$@" "$here/fill" || return
     if [ -e "$here/fill/.windlass-filling" ] || [ -z "$(ls -A "$here/fill" | grep -vx lost+found)" ]; then
-        if [ -n "$(ls -A "$2")" ]; then
+        if [ -n "$(ls -A "$target")" ]; then
             : >"$here/fill/.windlass-filling"
             sync -f "$here/fill"
-            cp -a "$2/." "$here/fill/" || complain "cannot fill the disk for $2"
+            cp -a "$target/." "$here/fill/" || complain "cannot fill the volume for $target"
         fi
-        chown --reference="$2" "$here/fill"
-        chmod --reference="$2" "$here/fill"
+        chown --reference="$target" "$here/fill"
+        chmod --reference="$target" "$here/fill"
         sync -f "$here/fill"
         rm -f "$here/fill/.windlass-filling"
     fi
     umount "$here/fill"
 }
 
-# share TAG TARGET ro|rw FILE: FILE is empty for a directory.
+# share TAG TARGET ro|rw FILE [fill]: FILE is empty for a directory; an empty
+# volume receives what the image has at TARGET.
 share() {
     if [ -z "$4" ]; then
         mkdir -p "$2"
         mountpoint -q "$2" && return
+        [ "${5-}" != fill ] || fill "$2" -t virtiofs "$1"
         mount -t virtiofs -o "$3" "$1" "$2" || complain "cannot mount $2"
         return
     fi
@@ -209,7 +215,7 @@ ready() {
     printf '{"version":1,"nonce":"%s","cloud_init":"%s","host_keys":[%s],"result":%s,"complaints":"%s","log":"%s"}\n' \
         "$nonce" "$version" "$keys" "${result:-null}" \
         "$(cat "$here/errors" 2>/dev/null | hex)" \
-        "$(tail -n 40 /var/log/cloud-init-output.log 2>/dev/null | tail -c 6000 | hex)" \
+        "$(tail -n 400 /var/log/cloud-init-output.log 2>/dev/null | tail -c 30000 | hex)" \
         >"$port"
 }
 

@@ -18,6 +18,8 @@ pub struct GuestMount {
     pub read_only: bool,
     /// The name of the one file that is shared; `None`: a directory.
     pub file: Option<String>,
+    /// Whether it is a volume that, empty, receives what the image has there.
+    pub fill: bool,
 }
 
 /// A file system in memory.
@@ -29,6 +31,8 @@ pub struct GuestTmpfs {
     pub size: Option<u64>,
     /// Permission bits.
     pub mode: u32,
+    /// Whether the guest may not write to it.
+    pub read_only: bool,
 }
 
 /// A disk volume.
@@ -108,8 +112,9 @@ fn disk_line(disk: &GuestDisk) -> String {
 }
 
 fn share_line(mount: &GuestMount) -> String {
+    let fill = if mount.fill { " fill" } else { "" };
     format!(
-        "share {} {} {} {}",
+        "share {} {} {} {}{fill}",
         quote(&mount.tag),
         quote(&mount.target),
         access(mount.read_only),
@@ -119,7 +124,8 @@ fn share_line(mount: &GuestMount) -> String {
 
 fn tmpfs_line(tmpfs: &GuestTmpfs) -> String {
     let size = tmpfs.size.map(|size| format!(",size={size}")).unwrap_or_default();
-    format!("memory {} mode={:04o}{size}", quote(&tmpfs.target), tmpfs.mode)
+    let access = if tmpfs.read_only { ",ro" } else { "" };
+    format!("memory {} mode={:04o}{size}{access}", quote(&tmpfs.target), tmpfs.mode)
 }
 
 /// `/run/windlass/environment`: for a shell to source.

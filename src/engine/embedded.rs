@@ -29,7 +29,7 @@ use crate::observed::ObservedInstance;
 use crate::plan::Desired;
 use crate::shim::{Launcher, ended, look as look_at};
 use crate::stack::{InstanceId, Kind, StackName};
-use crate::state::{Directories, names};
+use crate::state::{Directories, InstanceRecord, names};
 
 /// How long the kernel may take to end what it was told to kill.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
@@ -170,10 +170,15 @@ impl Workloads for Embedded {
         None
     }
 
-    async fn observe(&self, stack: &StackName) -> Result<Vec<ObservedInstance>> {
-        let stack_of = stack.clone();
+    async fn observe(
+        &self,
+        stack: &StackName,
+        records: &[InstanceRecord],
+    ) -> Result<Vec<ObservedInstance>> {
+        let ours = records.iter().filter(|record| record.kind == Kind::Container);
+        let ours: Vec<InstanceRecord> = ours.cloned().collect();
         self.block("look at the containers of", stack.to_string(), move |home| {
-            look::observe(home, &stack_of)
+            look::observe(home, ours)
         })
         .await
     }

@@ -2,6 +2,10 @@
 //! reading text.
 
 use std::fmt;
+use std::io;
+
+use crate::shim::ShimError;
+use crate::state::StateError;
 
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +57,34 @@ pub enum ErrorKind {
 impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, f)
+    }
+}
+
+impl From<&io::Error> for ErrorKind {
+    fn from(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull => Self::DiskFull,
+            _ => Self::System,
+        }
+    }
+}
+
+impl From<&StateError> for ErrorKind {
+    fn from(error: &StateError) -> Self {
+        match error {
+            StateError::Io { source, .. } => source.into(),
+            _ => Self::System,
+        }
+    }
+}
+
+impl From<&ShimError> for ErrorKind {
+    fn from(error: &ShimError) -> Self {
+        match error {
+            ShimError::Io { source, .. } => source.into(),
+            ShimError::State(error) => error.into(),
+            _ => Self::System,
+        }
     }
 }
 

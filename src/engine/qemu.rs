@@ -29,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::try_join_all;
 use tokio::sync::Mutex;
 
 pub use acceleration::why_not;
@@ -37,7 +38,7 @@ pub use error::QemuError;
 use self::error::about;
 use self::place::Place;
 use self::shell::Login;
-use super::{Exec, Result, Workloads};
+use super::{EngineError, ErrorKind, Exec, Result, Workloads};
 use crate::event::Events;
 use crate::guest::ssh::Connection;
 use crate::image::Store;
@@ -144,19 +145,23 @@ impl Workloads for Qemu {
         acceleration::why_not(&self.directories, &self.launcher)
     }
 
-    fn memory_in_use(&self, except: &StackName) -> u64 {
-        place::stacks(&self.directories)
-            .into_iter()
-            .filter(|stack| stack != except)
-            .flat_map(|stack| place::instances(&self.directories, &stack))
-            .filter(Place::is_alive)
-            .filter_map(|place| boot::Boot::read(&place.run))
-            .map(|boot| boot.memory)
-            .sum()
+    fn memory_in_use(&self, except: &StackName) -> Result<u64> {
+        place::memory_in_use(&self.directories, except).map_err(|error| {
+            let resource = format!("the VMs beside stack {except}");
+            EngineError::new("qemu", "look at", resource, ErrorKind::System, error)
+        })
     }
 
-    async fn observe(&self, stack: &StackName) -> Result<Vec<ObservedInstance>> {
-        self.look_at_all(stack).await
+    async fn observe(
+        &self,
+        _: &StackName,
+        records: &[InstanceRecord],
+    ) -> Result<Vec<ObservedInstance>> {
+        let ours = records.iter().filter(|record| record.kind == Kind::Vm);
+        try_join_all(ours.map(|record| async {
+            self.look_at(record.clone()).await.map_err(about("look at", &record.id))
+        }))
+        .await
     }
 
     async fn create(&self, desired: &Desired) -> Result<()> {

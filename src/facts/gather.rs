@@ -40,7 +40,7 @@ pub async fn gather(
         fresh_images,
         memory_total: memory.total,
         memory_available: memory.available,
-        memory_of_other_vms: world.vms.memory_in_use(&stack.name),
+        memory_of_other_vms: world.vms.memory_in_use(&stack.name)?,
         mtu: network.uplink_mtu,
         emulated: has_vms.then(|| world.vms.emulated()).flatten(),
         unavailable: unavailable(world, stack),

@@ -110,7 +110,15 @@ fn cloud_init_errors(result: Option<&serde_json::Value>) -> Vec<String> {
         return vec!["cloud-init left no result".to_owned()];
     };
     let errors = result["v1"]["errors"].as_array().into_iter().flatten();
-    errors.map(|error| error.as_str().map_or_else(|| error.to_string(), str::to_owned)).collect()
+    let mut said: Vec<String> = Vec::new();
+    for error in errors {
+        let error = error.as_str().map_or_else(|| error.to_string(), str::to_owned);
+        // Newer ones repeat in each stage what failed in those before.
+        if !said.contains(&error) {
+            said.push(error);
+        }
+    }
+    said
 }
 
 fn decoded(digits: &str) -> String {

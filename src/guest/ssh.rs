@@ -12,9 +12,10 @@ use tokio::net::TcpStream;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::GuestError;
 use super::command::Remote;
-use super::{GuestError, terminal};
 use crate::engine::{ExecOutput, Streams};
+use crate::terminal;
 
 const PORT: u16 = 22;
 /// From the first packet to being let in; an emulated guest takes two seconds.

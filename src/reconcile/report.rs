@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{ReconcileError, Reconciled};
 use crate::apply::Outcome;
+use crate::cloud_init;
 use crate::diagnostic::chain;
+use crate::engine::qemu::QemuError;
 use crate::engine::{EngineError, ErrorKind};
 use crate::plan::{Plan, Refused, Resource};
 use crate::state::StateError;
@@ -47,6 +49,9 @@ pub struct Trouble {
     pub help: Option<String>,
     /// What callers act on.
     pub kind: ErrorKind,
+    /// What the guest said, where its cloud-init failed.
+    #[serde(default)]
+    pub cloud_init: Option<cloud_init::Failure>,
 }
 
 impl Report {
@@ -93,7 +98,11 @@ impl Walked {
 impl Trouble {
     /// From an engine's error.
     pub fn of(error: &EngineError) -> Self {
-        Self { chain: chain(error), help: error.help.clone(), kind: error.kind }
+        let cloud_init = match error.source.downcast_ref() {
+            Some(QemuError::CloudInit(said)) => Some(said.clone()),
+            _ => None,
+        };
+        Self { chain: chain(error), help: error.help.clone(), kind: error.kind, cloud_init }
     }
 
     fn of_reconcile(error: &ReconcileError) -> Self {
@@ -108,6 +117,6 @@ impl Trouble {
             ReconcileError::Blocked(_) => (None, ErrorKind::Failed),
             ReconcileError::Refused(..) => (None, ErrorKind::Refused),
         };
-        Self { chain: chain(error), help, kind }
+        Self { chain: chain(error), help, kind, cloud_init: None }
     }
 }

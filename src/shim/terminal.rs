@@ -7,14 +7,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags};
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
-use rustix::termios::{OptionalActions, Termios};
 
-/// Both ends of the terminal, and what the caller's was like before.
+use crate::terminal::Raw;
+
+/// Both ends of the terminal, and the caller's own while it is raw.
 #[derive(Debug)]
 pub(super) struct Terminal {
     outer: OwnedFd,
     inner: Option<OwnedFd>,
-    before: Option<Termios>,
+    raw: Option<Raw>,
     input_ended: bool,
     closed: bool,
 }
@@ -29,13 +30,8 @@ impl Terminal {
         let inner = std::fs::File::options().read(true).write(true).open(name)?;
         // Both descriptors are its own from here on.
         let outer = outer.as_fd().try_clone_to_owned()?;
-        let terminal = Self {
-            outer,
-            inner: Some(inner.into()),
-            before: None,
-            input_ended: false,
-            closed: false,
-        };
+        let terminal =
+            Self { outer, inner: Some(inner.into()), raw: None, input_ended: false, closed: false };
         terminal.resize();
         Ok(terminal)
     }
@@ -49,12 +45,7 @@ impl Terminal {
     pub(super) fn take_over(mut self) -> io::Result<Self> {
         self.inner = None;
         rustix::io::ioctl_fionbio(&self.outer, true)?;
-        if let Ok(before) = rustix::termios::tcgetattr(io::stdin()) {
-            let mut raw = before.clone();
-            raw.make_raw();
-            rustix::termios::tcsetattr(io::stdin(), OptionalActions::Now, &raw)?;
-            self.before = Some(before);
-        }
+        self.raw = Some(Raw::enter()?);
         Ok(self)
     }
 
@@ -111,16 +102,6 @@ impl Terminal {
             }
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
             _ => self.input_ended = true,
-        }
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        if let Some(before) = &self.before {
-            let put_back = rustix::termios::tcsetattr(io::stdin(), OptionalActions::Now, before);
-            // A terminal that has gone needs nothing back.
-            let _ = put_back;
         }
     }
 }

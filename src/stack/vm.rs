@@ -1,10 +1,14 @@
 //! What only virtual machines have.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use crate::yaml::Node;
 
 /// The VM's part of a workload.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -73,12 +77,47 @@ pub struct CloudInit {
 }
 
 /// One cloud-init document and where it came from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Document {
     /// For messages: the file's path as written, or `cloud_init.NAME`.
     pub origin: String,
     /// The bytes, as they are.
     pub body: String,
+    /// Where it stands, if it has no file of its own.
+    #[serde(skip)]
+    pub inline: Option<Inline>,
+}
+
+/// Where it stands is no part of what it means.
+impl PartialEq for Document {
+    fn eq(&self, other: &Self) -> bool {
+        self.origin == other.origin && self.body == other.body
+    }
+}
+
+/// A document that is written within a stack file: its places are that file's.
+#[derive(Clone)]
+pub struct Inline {
+    /// The file, as it is shown.
+    pub path: PathBuf,
+    /// All of its text.
+    pub text: Arc<str>,
+    /// The document in it.
+    pub node: Arc<Node>,
+}
+
+impl fmt::Debug for Inline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let span = self.node.span;
+        write!(f, "{}:{}:{}", self.path.display(), span.line, span.column)
+    }
+}
+
+impl Document {
+    /// A document with a file of its own.
+    pub fn new(origin: impl Into<String>, body: impl Into<String>) -> Self {
+        Self { origin: origin.into(), body: body.into(), inline: None }
+    }
 }
 
 /// What a changed user-data does to a VM that exists.

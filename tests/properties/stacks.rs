@@ -257,10 +257,10 @@ impl Draft {
                 vm.cpus = self.cpus;
                 vm.memory = self.memory << 30;
                 let cloud_init = CloudInit {
-                    user_data: vec![Document {
-                        origin: "./user.yaml".into(),
-                        body: format!("#cloud-config\n# {}\n", self.user_data),
-                    }],
+                    user_data: vec![Document::new(
+                        "./user.yaml",
+                        format!("#cloud-config\n# {}\n", self.user_data),
+                    )],
                     on_change: [OnChange::Rerun, OnChange::Replace, OnChange::Ignore]
                         [usize::from(self.on_change)],
                     ..CloudInit::default()

@@ -21,7 +21,7 @@ use windlass::stack::{
     Definition, Drift, ImageSource, InstanceId, Kind, Recipe, Restart, Role, StackName, Vm,
     Workload,
 };
-use windlass::state::{Directories, names};
+use windlass::state::{Directories, InstanceRecord, names};
 
 /// Whether the engine is there; says that a test is skipped, or fails, if not.
 pub(crate) fn available() -> bool {
@@ -104,10 +104,7 @@ impl Home {
         let user_data = documents
             .iter()
             .enumerate()
-            .map(|(number, body)| Document {
-                origin: format!("{number}.yaml"),
-                body: (*body).to_owned(),
-            })
+            .map(|(number, body)| Document::new(format!("{number}.yaml"), *body))
             .collect();
         let vm = Vm {
             cpus: 2,
@@ -164,8 +161,13 @@ impl Home {
         }
     }
 
+    pub(crate) async fn all(&self) -> Vec<ObservedInstance> {
+        let records = InstanceRecord::of_stack(&self.directories, &self.stack).expect("records");
+        self.engine.observe(&self.stack, &records).await.expect("observe")
+    }
+
     pub(crate) async fn observed(&self, id: &InstanceId) -> ObservedInstance {
-        let all = self.engine.observe(&self.stack).await.expect("observe");
+        let all = self.all().await;
         all.into_iter().find(|instance| instance.id == *id).expect("the VM is seen")
     }
 

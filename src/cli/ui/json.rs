@@ -43,6 +43,20 @@ pub fn diagnostic(diagnostic: &Diagnostic, sources: &Sources) -> String {
     .to_string()
 }
 
+/// The same, with what the one that it is about said.
+pub fn verdict(diagnostic: &Diagnostic, sources: &Sources, words: &[String]) -> String {
+    let label = diagnostic.labels.first();
+    let said = label.map(|label| label.text.clone()).into_iter().chain(words.iter().cloned());
+    json!({
+        "event": "error",
+        "message": diagnostic.title,
+        "place": label.map(|label| sources.place(label.span)),
+        "said": said.collect::<Vec<String>>(),
+        "help": diagnostic.help,
+    })
+    .to_string()
+}
+
 /// An error or a warning.
 pub fn message(level: &str, text: &str, help: Option<&str>) -> String {
     json!({ "event": level, "message": text, "help": help }).to_string()

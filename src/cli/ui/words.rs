@@ -6,6 +6,7 @@ use std::time::Duration;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::look::{Colour, Look};
+use crate::diagnostic::{Diagnostic, Sources};
 use crate::plan::Resource;
 pub use crate::plan::words::bytes;
 
@@ -74,6 +75,24 @@ pub fn failure(look: Look, chain: &[String], help: Option<&str>) -> Vec<String> 
         lines.push(format!("  {}: {line}", look.paint(Colour::Cyan, "help")));
     }
     lines
+}
+
+/// What came of something: the error at its place, the words of whom it is
+/// about, what is next, help.
+pub fn verdict(
+    look: Look,
+    diagnostic: &Diagnostic,
+    sources: &Sources,
+    words: &[String],
+    next: &str,
+) -> String {
+    let placed = Diagnostic { help: None, ..diagnostic.clone() };
+    let mut lines = vec![placed.render(sources, look.colour)];
+    lines.extend(words.iter().map(|word| format!("    {word}")));
+    lines.push(format!("  {next}"));
+    let word = look.paint(Colour::Cyan, "help");
+    lines.extend(diagnostic.help.iter().map(|help| format!("  {word}: {help}")));
+    lines.join("\n")
 }
 
 /// `text` padded with blanks to `width` columns.

@@ -19,16 +19,6 @@ pub enum EmbeddedError {
     /// The image store.
     #[error(transparent)]
     Image(#[from] ImageError),
-    /// A file or directory.
-    #[error("cannot {operation} `{path}`", path = path.display())]
-    Io {
-        /// `read`, `write`, `create` …
-        operation: &'static str,
-        /// Which one.
-        path: PathBuf,
-        /// What the kernel said.
-        source: std::io::Error,
-    },
     /// There is no such container.
     #[error("it does not exist")]
     NotFound,
@@ -77,15 +67,6 @@ pub enum EmbeddedError {
 }
 
 impl EmbeddedError {
-    /// Wraps what the kernel said about `path`.
-    pub(super) fn io(
-        operation: &'static str,
-        path: impl Into<PathBuf>,
-    ) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.into();
-        move |source| Self::Io { operation, path, source }
-    }
-
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound | Self::NoImage { .. } | Self::Image(ImageError::NotHere { .. }) => {
@@ -103,9 +84,8 @@ impl EmbeddedError {
                 Refusal::NotReady { .. } | Refusal::NoSuchProcess { .. } => ErrorKind::Failed,
                 _ => ErrorKind::Invalid,
             },
-            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
-                ErrorKind::DiskFull
-            }
+            Self::State(error) => error.into(),
+            Self::Shim(error) => error.into(),
             _ => ErrorKind::System,
         }
     }

@@ -13,6 +13,7 @@ use crate::shim::Payload;
 use crate::shim::enter::Entry;
 use crate::shim::launch::read_spec;
 use crate::stack::{InstanceId, StackName};
+use crate::state::StateError;
 
 /// Output beyond this is dropped.
 const CAPTURED: usize = 64 * 1024;
@@ -62,7 +63,7 @@ pub(super) fn prepare(
 
 /// Runs it. Dropping the future kills the command.
 pub(super) async fn run(prepared: Prepared, streams: Streams) -> Result<ExecOutput, EmbeddedError> {
-    let failed = || EmbeddedError::io("run", "windlass internal exec");
+    let failed = || StateError::io("run", "windlass internal exec");
     let mut command = tokio::process::Command::from(prepared.command);
     command.kill_on_drop(true);
     if streams == Streams::Inherit {

@@ -11,11 +11,12 @@ use serde_json::{Value, json};
 use super::error::EmbeddedError;
 use crate::plan::Desired;
 use crate::stack::workload::{SecretFile, SecretSource};
+use crate::state::StateError;
 
 /// Writes them; the mounts that put them into the container.
 pub(super) fn write(desired: &Desired, run: &Path) -> Result<Vec<Value>, EmbeddedError> {
     let directory = run.join("files");
-    fs::create_dir_all(&directory).map_err(EmbeddedError::io("create", &directory))?;
+    fs::create_dir_all(&directory).map_err(StateError::io("create", &directory))?;
     let mut mounts = Vec::new();
     for (name, text) in [
         ("resolv.conf", resolver(desired)),
@@ -24,7 +25,7 @@ pub(super) fn write(desired: &Desired, run: &Path) -> Result<Vec<Value>, Embedde
     ] {
         let path = directory.join(name);
         // In place: a running container keeps seeing the same file.
-        fs::write(&path, text).map_err(EmbeddedError::io("write", &path))?;
+        fs::write(&path, text).map_err(StateError::io("write", &path))?;
         mode(&path, 0o644)?;
         mounts.push(bind(&path, &format!("/etc/{name}"), "rw"));
     }
@@ -52,11 +53,11 @@ fn give(file: &SecretFile, path: &Path) -> Result<(), EmbeddedError> {
     // Made anew, so that nobody reads it with the rights of before.
     match fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(EmbeddedError::io("remove", path)(error));
+            return Err(StateError::io("remove", path)(error).into());
         }
         _ => {}
     }
-    let failed = || EmbeddedError::io("write", path);
+    let failed = || StateError::io("write", path);
     fs::write(path, []).map_err(failed())?;
     mode(path, 0o600)?;
     fs::write(path, content).map_err(failed())?;
@@ -68,13 +69,14 @@ fn missing(path: &Path) -> impl FnOnce(std::io::Error) -> EmbeddedError {
     let path: PathBuf = path.to_owned();
     move |error| match error.kind() {
         std::io::ErrorKind::NotFound => EmbeddedError::MissingSource { path },
-        _ => EmbeddedError::io("read", path)(error),
+        _ => StateError::io("read", path)(error).into(),
     }
 }
 
 fn mode(path: &Path, mode: u32) -> Result<(), EmbeddedError> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
-        .map_err(EmbeddedError::io("set the permissions of", path))
+        .map_err(StateError::io("set the permissions of", path))?;
+    Ok(())
 }
 
 fn bind(source: &Path, target: &str, access: &str) -> Value {

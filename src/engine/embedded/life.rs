@@ -18,7 +18,7 @@ use crate::shim::{
     look, request,
 };
 use crate::stack::{Container, InstanceId, Kind, Role, StackName};
-use crate::state::{InstanceRecord, atomic, names, record};
+use crate::state::{InstanceRecord, StateError, atomic, names, record};
 
 type Result<T, E = EmbeddedError> = std::result::Result<T, E>;
 
@@ -66,7 +66,7 @@ pub(super) fn create(home: &Home, desired: &Desired, image: &ContainerImage) -> 
     for layer in ["upper", "work"] {
         let path = directory.join(layer);
         remove_tree(&path)?;
-        fs::create_dir(&path).map_err(EmbeddedError::io("create", &path))?;
+        fs::create_dir(&path).map_err(StateError::io("create", &path))?;
     }
     // The root directory of the container is the writable layer's own.
     let upper = directory.join("upper");
@@ -105,13 +105,14 @@ fn by_network<T>(
 fn set_mode(path: &Path, mode: u32) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
-        .map_err(EmbeddedError::io("set the permissions of", path))
+        .map_err(StateError::io("set the permissions of", path))?;
+    Ok(())
 }
 
 fn remove_tree(path: &Path) -> Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(EmbeddedError::io("remove", path)(error))
+            Err(StateError::io("remove", path)(error).into())
         }
         _ => Ok(()),
     }
@@ -158,7 +159,7 @@ fn clear_leftovers(spec: &ShimSpec) -> Result<()> {
 }
 
 fn hierarchies() -> Result<Hierarchies> {
-    Hierarchies::find().map_err(EmbeddedError::io("look at", "/sys/fs/cgroup"))
+    Ok(Hierarchies::find().map_err(StateError::io("look at", "/sys/fs/cgroup"))?)
 }
 
 fn shim_spec(home: &Home, desired: &Desired, image: &ContainerImage) -> Result<ShimSpec> {
@@ -253,7 +254,7 @@ pub(super) fn update(home: &Home, desired: &Desired) -> Result<()> {
     if look(&run).is_some() {
         let limits = limits(home, desired)?;
         let set = hierarchies()?.limit(&limits);
-        set.map_err(EmbeddedError::io("set the limits of", &limits.path))?;
+        set.map_err(StateError::io("set the limits of", &limits.path))?;
         note_limits(&run, &limits)?;
         let image = home.images.container(&record.image_digest)?;
         atomic::write_cache(&run.join(STOP_FILE), &stopping(desired, &image)?)?;
@@ -359,7 +360,7 @@ pub(super) fn remove(home: &Home, stack: &StackName, id: &InstanceId) -> Result<
     if hierarchies.exists(&cgroup) {
         hierarchies
             .remove(&cgroup)
-            .map_err(EmbeddedError::io("remove the cgroup", Path::new(&cgroup)))?;
+            .map_err(StateError::io("remove the cgroup", Path::new(&cgroup)))?;
     }
     remove_tree(&home.run(stack, id))?;
     for part in ["upper", "work", "log"] {

@@ -10,8 +10,8 @@ use crate::observed::{Exit, Health, ObservedInstance, Readiness, Restarts, State
 use crate::shim::cgroup::Hierarchies;
 use crate::shim::look::exit_record;
 use crate::shim::{Alive, Cgroup, look};
-use crate::stack::{Kind, StackName};
-use crate::state::{InstanceRecord, atomic};
+use crate::stack::Kind;
+use crate::state::{InstanceRecord, StateError, atomic};
 
 /// Limits of the present run, in the run directory.
 const LIMITS_FILE: &str = "limits.json";
@@ -19,56 +19,21 @@ const LIMITS_FILE: &str = "limits.json";
 /// Memory limits are whole pages.
 const PAGE: u64 = 4096;
 
-/// Every container of the stack.
+/// Every container among these.
 pub(super) fn observe(
     home: &Home,
-    stack: &StackName,
+    records: Vec<InstanceRecord>,
 ) -> Result<Vec<ObservedInstance>, EmbeddedError> {
-    let hierarchies =
-        Hierarchies::find().map_err(EmbeddedError::io("look at", "/sys/fs/cgroup"))?;
-    let mut found = Vec::new();
-    for directory in instance_directories(&home.directories.stack(stack))? {
-        let Some(record) = InstanceRecord::read_or_stand_in(&directory)? else { continue };
-        if record.kind == Kind::Container {
-            found.push(instance(home, &hierarchies, record, &directory)?);
-        }
-    }
-    Ok(found)
-}
-
-/// `stacks/<stack>/<workload>/<n>`, whatever else lies beside them.
-fn instance_directories(stack: &Path) -> Result<Vec<std::path::PathBuf>, EmbeddedError> {
-    let mut found = Vec::new();
-    for workload in subdirectories(stack)? {
-        found.extend(subdirectories(&workload)?);
-    }
-    found.sort();
-    Ok(found)
-}
-
-fn subdirectories(of: &Path) -> Result<Vec<std::path::PathBuf>, EmbeddedError> {
-    let failed = || EmbeddedError::io("read", of);
-    let entries = match std::fs::read_dir(of) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed()(error)),
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(failed())?;
-        if entry.file_type().map_err(failed())?.is_dir() {
-            found.push(entry.path());
-        }
-    }
-    Ok(found)
+    let hierarchies = Hierarchies::find().map_err(StateError::io("look at", "/sys/fs/cgroup"))?;
+    records.into_iter().map(|record| instance(home, &hierarchies, record)).collect()
 }
 
 fn instance(
     home: &Home,
     hierarchies: &Hierarchies,
     record: InstanceRecord,
-    directory: &Path,
 ) -> Result<ObservedInstance, EmbeddedError> {
+    let directory = &home.directories.instance(&record.stack, &record.id);
     let run = home.directories.instance_run(&record.stack, &record.id);
     // Dead with its shim alive: its end is being written down, and is no news yet.
     let alive = look(&run);

@@ -9,7 +9,7 @@ use super::error::EmbeddedError;
 use crate::plan::Desired;
 use crate::shim::CopyUp;
 use crate::stack::{Mount, MountSource};
-use crate::state::Directories;
+use crate::state::{Directories, StateError};
 
 /// What the workload mounts, outer targets before inner ones, and the volumes
 /// that the image may have to fill.
@@ -36,7 +36,7 @@ pub(super) fn mounts(
             MountSource::Volume { name, nocopy } => {
                 let resolved = desired.volumes.get(name).unwrap_or(name);
                 let data = directories.volume(resolved).join("data");
-                fs::create_dir_all(&data).map_err(EmbeddedError::io("create", &data))?;
+                fs::create_dir_all(&data).map_err(StateError::io("create", &data))?;
                 if !nocopy {
                     copies.push(CopyUp { path: mount.target.clone().into(), volume: data.clone() });
                 }
@@ -58,12 +58,12 @@ fn has_source(path: &Path, create: bool) -> Result<(), EmbeddedError> {
     match fs::metadata(path) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && create => {
-            fs::create_dir_all(path).map_err(EmbeddedError::io("create", path))
+            Ok(fs::create_dir_all(path).map_err(StateError::io("create", path))?)
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Err(EmbeddedError::MissingSource { path: path.to_owned() })
         }
-        Err(error) => Err(EmbeddedError::io("look at", path)(error)),
+        Err(error) => Err(StateError::io("look at", path)(error).into()),
     }
 }
 

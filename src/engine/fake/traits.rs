@@ -15,6 +15,7 @@ use crate::network::zone::Zone;
 use crate::observed::{ObservedInstance, ObservedNetwork, ObservedVolume, State};
 use crate::plan::{Action, Desired, Forward};
 use crate::stack::{Condition, ImageSource, InstanceId, Kind, Port, StackName, Volume};
+use crate::state::InstanceRecord;
 
 /// One of the two kinds of workloads on the fake host.
 #[derive(Debug, Clone)]
@@ -36,7 +37,7 @@ impl Workloads for FakeWorkloads {
         None
     }
 
-    async fn observe(&self, _: &StackName) -> Result<Vec<ObservedInstance>> {
+    async fn observe(&self, _: &StackName, _: &[InstanceRecord]) -> Result<Vec<ObservedInstance>> {
         let instances = self.fake.observed().instances.into_values();
         Ok(instances.filter(|it| it.kind == self.kind).collect())
     }

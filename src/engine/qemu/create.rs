@@ -17,7 +17,7 @@ use crate::plan::Desired;
 use crate::shim::process;
 use crate::stack::{InstanceId, Kind, StackName, Vm, VolumeKind};
 use crate::state::record::{self, VmRecord};
-use crate::state::{InstanceRecord, atomic, names};
+use crate::state::{InstanceRecord, StateError, atomic, names};
 use crate::volume::{self, VolumeRecord};
 
 impl Qemu {
@@ -37,7 +37,7 @@ impl Qemu {
         let digest = found.ok_or_else(|| QemuError::NoImage { image: source.to_string() })?;
         let image = self.images.disk(&digest)?;
 
-        fs::create_dir_all(&place.data).map_err(QemuError::io("create", &place.data))?;
+        fs::create_dir_all(&place.data).map_err(StateError::io("create", &place.data))?;
         forget_runs(&place)?;
         let mut record = InstanceRecord {
             version: record::VERSION,
@@ -114,7 +114,7 @@ impl Qemu {
         remove_directory(&place.log())?;
         forget_runs(&place)?;
         remove_file(&place.data.join(record::FILE))?;
-        remove_directory(&place.data)
+        Ok(remove_directory(&place.data)?)
     }
 
     /// The old disk becomes a volume of its own; the record says that the VM has
@@ -126,7 +126,7 @@ impl Qemu {
         }
         if place.disk().exists() {
             let (name, aside) = self.free_name(stack, id);
-            fs::create_dir_all(&aside).map_err(QemuError::io("create", &aside))?;
+            fs::create_dir_all(&aside).map_err(StateError::io("create", &aside))?;
             let volume = VolumeRecord {
                 version: volume::VERSION,
                 stack: stack.clone(),
@@ -138,7 +138,7 @@ impl Qemu {
             // Says which base the overlay stands on.
             self.record(stack, id)?.write(&aside)?;
             fs::rename(place.disk(), aside.join("disk.qcow2"))
-                .map_err(QemuError::io("move", place.disk()))?;
+                .map_err(StateError::io("move", place.disk()))?;
         }
         self.amend(stack, id, |record| {
             record.complete = false;
@@ -214,17 +214,17 @@ fn digests(vm: &Vm) -> BTreeMap<String, String> {
 }
 
 /// What runs of a former disk left behind.
-fn forget_runs(place: &Place) -> Result<(), QemuError> {
+fn forget_runs(place: &Place) -> Result<(), StateError> {
     let left = [place.ready(), place.exit(), place.health(), place.console(), place.seed()];
     left.iter().try_for_each(|path| remove_file(path))
 }
 
-pub(super) fn remove_file(path: &Path) -> Result<(), QemuError> {
-    absent_is_fine(fs::remove_file(path)).map_err(QemuError::io("remove", path))
+pub(super) fn remove_file(path: &Path) -> Result<(), StateError> {
+    absent_is_fine(fs::remove_file(path)).map_err(StateError::io("remove", path))
 }
 
-pub(super) fn remove_directory(path: &Path) -> Result<(), QemuError> {
-    absent_is_fine(fs::remove_dir_all(path)).map_err(QemuError::io("remove", path))
+pub(super) fn remove_directory(path: &Path) -> Result<(), StateError> {
+    absent_is_fine(fs::remove_dir_all(path)).map_err(StateError::io("remove", path))
 }
 
 fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {

@@ -9,6 +9,7 @@ use tokio::process::Command;
 
 use super::error::QemuError;
 use crate::image::DiskImage;
+use crate::state::StateError;
 
 /// Where a qcow2 header has the size that the guest sees.
 const SIZE_OFFSET: u64 = 24;
@@ -21,11 +22,12 @@ pub(super) async fn create(disk: &Path, base: &DiskImage, size: u64) -> Result<(
     command.args(options).arg(&base.path).arg(&new).arg(size.to_string());
     run(command).await?;
     let synced = File::open(&new).and_then(|file| file.sync_all());
-    synced.map_err(QemuError::io("write", &new))?;
-    std::fs::rename(&new, disk).map_err(QemuError::io("write", disk))?;
+    synced.map_err(StateError::io("write", &new))?;
+    std::fs::rename(&new, disk).map_err(StateError::io("write", disk))?;
     let directory = disk.parent().unwrap_or_else(|| Path::new("."));
     let synced = File::open(directory).and_then(|directory| directory.sync_all());
-    synced.map_err(QemuError::io("write", directory))
+    synced.map_err(StateError::io("write", directory))?;
+    Ok(())
 }
 
 /// Has the qcow2 file `disk` be at least `size` bytes for its guest.
@@ -42,7 +44,7 @@ pub(super) async fn grow(disk: &Path, size: u64) -> Result<(), QemuError> {
 pub(super) fn virtual_size(disk: &Path) -> Result<u64, QemuError> {
     let mut size = [0; 8];
     let read = File::open(disk).and_then(|file| file.read_exact_at(&mut size, SIZE_OFFSET));
-    read.map_err(QemuError::io("read", disk))?;
+    read.map_err(StateError::io("read", disk))?;
     Ok(u64::from_be_bytes(size))
 }
 
@@ -51,7 +53,7 @@ async fn run(mut command: Command) -> Result<(), QemuError> {
         if error.kind() == std::io::ErrorKind::NotFound {
             QemuError::NotInstalled { program: "qemu-img" }
         } else {
-            QemuError::io("start", "qemu-img")(error)
+            StateError::io("start", "qemu-img")(error).into()
         }
     })?;
     if output.status.success() {

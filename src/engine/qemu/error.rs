@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::qmp::QmpError;
+use crate::cloud_init::Failure;
 use crate::cloud_init::check::Complaint;
 use crate::engine::{EngineError, ErrorKind};
 use crate::guest::GuestError;
@@ -38,16 +39,6 @@ pub enum QemuError {
         /// Its last words.
         said: String,
     },
-    /// A file could not be used.
-    #[error("cannot {operation} `{path}`", path = path.display())]
-    Io {
-        /// `read`, `write`, `start` …
-        operation: &'static str,
-        /// Which one.
-        path: PathBuf,
-        /// What the kernel said.
-        source: std::io::Error,
-    },
     /// QEMU ended before it could be spoken to.
     #[error("QEMU ended at once: {said}")]
     EndedAtOnce {
@@ -69,13 +60,8 @@ pub enum QemuError {
         console: String,
     },
     /// The guest says that cloud-init failed.
-    #[error("cloud-init reported {errors}{log}")]
-    CloudInit {
-        /// Its own words.
-        errors: String,
-        /// The log's last lines, on lines of their own.
-        log: String,
-    },
+    #[error(transparent)]
+    CloudInit(#[from] Failure),
     /// There is no such VM.
     #[error("it does not exist")]
     Missing,
@@ -144,20 +130,11 @@ pub enum QemuError {
 }
 
 impl QemuError {
-    /// Wraps what the kernel said about `path`.
-    pub(super) fn io(
-        operation: &'static str,
-        path: impl Into<PathBuf>,
-    ) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.into();
-        move |source| Self::Io { operation, path, source }
-    }
-
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NotInstalled { .. } | Self::NoKvm { .. } => ErrorKind::Unavailable,
             Self::NeverReady { .. } => ErrorKind::TimedOut,
-            Self::EndedAtOnce { .. } | Self::EndedEarly { .. } | Self::CloudInit { .. } => {
+            Self::EndedAtOnce { .. } | Self::EndedEarly { .. } | Self::CloudInit(_) => {
                 ErrorKind::Failed
             }
             Self::Missing | Self::HalfMade | Self::NotRunning | Self::NoImage { .. } => {
@@ -171,12 +148,8 @@ impl QemuError {
             }
             Self::Guest(error) => error.kind(),
             Self::Program { said, .. } if said.contains("No space left") => ErrorKind::DiskFull,
-            Self::Io { source, .. }
-            | Self::State(StateError::Io { source, .. })
-            | Self::Shim(ShimError::Io { source, .. }) => match source.kind() {
-                std::io::ErrorKind::StorageFull => ErrorKind::DiskFull,
-                _ => ErrorKind::System,
-            },
+            Self::State(error) => error.into(),
+            Self::Shim(error) => error.into(),
             _ => ErrorKind::System,
         }
     }
@@ -195,7 +168,7 @@ impl QemuError {
             Self::EndedEarly { .. } | Self::EndedAtOnce { .. } => {
                 format!("`windlass logs {id}` shows all of it")
             }
-            Self::CloudInit { .. } => {
+            Self::CloudInit(_) => {
                 format!("`windlass logs {id}` shows all of it; `windlass shell {id}` gets you in")
             }
             Self::State(error) => return error.help(),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 
 use super::error::QemuError;
-use crate::state::{Directories, atomic, names};
+use crate::state::{Directories, StateError, atomic, names};
 
 const PROGRAM: &str = "qemu-system-x86_64";
 const IMAGE_PROGRAM: &str = "qemu-img";
@@ -41,7 +41,7 @@ impl Installed {
             return Err(QemuError::NotInstalled { program });
         }
         let program = on_path(PROGRAM).ok_or(QemuError::NotInstalled { program: PROGRAM })?;
-        let meta = program.metadata().map_err(QemuError::io("read", &program))?;
+        let meta = program.metadata().map_err(StateError::io("read", &program))?;
         let key = names::hash(
             &[&program.to_string_lossy(), &meta.mtime().to_string(), &meta.size().to_string()],
             16,
@@ -87,7 +87,7 @@ async fn say(program: &Path, arguments: &[&str]) -> Result<String, QemuError> {
         .kill_on_drop(true)
         .output()
         .await
-        .map_err(QemuError::io("start", program))?;
+        .map_err(StateError::io("start", program))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         return Err(QemuError::Program { program: PROGRAM.to_owned(), said });

@@ -19,8 +19,8 @@ use super::{Qemu, create, disk, ready, seed, vm_of};
 use crate::cloud_init::{self, Guest};
 use crate::plan::Desired;
 use crate::shim::{self, Cgroup, Interface, Payload, ProgramPayload, ShimSpec};
-use crate::state::names;
 use crate::state::record::{InstanceRecord, VmRecord};
+use crate::state::{StateError, names};
 
 /// How long a guest may take to say that it is ready.
 const ON_KVM: Duration = Duration::from_mins(5);
@@ -137,13 +137,13 @@ impl Qemu {
 
 /// Takes away what the last run left, and makes what QEMU appends to.
 fn prepare(place: &Place) -> Result<(), QemuError> {
-    std::fs::create_dir_all(&place.run).map_err(QemuError::io("create", &place.run))?;
+    std::fs::create_dir_all(&place.run).map_err(StateError::io("create", &place.run))?;
     for old in [place.exit(), place.health(), place.ready(), place.console()] {
         create::remove_file(&old)?;
     }
     create::remove_file(&place.run.join("follow.position"))?;
     for appended in [place.ready(), place.console()] {
-        std::fs::File::create(&appended).map_err(QemuError::io("create", &appended))?;
+        std::fs::File::create(&appended).map_err(StateError::io("create", &appended))?;
     }
     Ok(())
 }
@@ -168,7 +168,7 @@ fn write_seed(
         disks: mounted.disks.iter().map(|disk| disk.guest.clone()).collect(),
         files: mounted.files.clone(),
     };
-    seed::write(&place.seed(), &cloud_init::seed(&guest))
+    Ok(seed::write(&place.seed(), &cloud_init::seed(&guest))?)
 }
 
 fn boot_of(

@@ -5,42 +5,27 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
 use serde_json::Value;
 
 use super::boot::Boot;
-use super::error::{QemuError, about};
-use super::place::{self, Place};
+use super::error::QemuError;
+use super::place::Place;
 use super::qmp::Qmp;
 use super::{Qemu, ready, shares};
-use crate::engine::Result;
 use crate::guest::readiness;
 use crate::observed::{DiskUse, Exit, Health, ObservedInstance, Readiness, Restarts, State};
 use crate::shim::{self, Alive, look::exit_record};
-use crate::stack::{InstanceId, Kind, StackName};
+use crate::stack::Kind;
 use crate::state::{InstanceRecord, atomic};
 
 /// How long QEMU may take to say whether the machine runs.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Qemu {
-    pub(super) async fn look_at_all(&self, stack: &StackName) -> Result<Vec<ObservedInstance>> {
-        let mut records = Vec::new();
-        for directory in place::records(&self.directories, stack) {
-            let read = InstanceRecord::read_or_stand_in(&directory);
-            let workload = directory.parent().and_then(|path| path.file_name());
-            let id = InstanceId::single(&workload.unwrap_or_default().to_string_lossy());
-            let record = read.map_err(|error| about("look at", &id)(error.into()))?;
-            records.extend(record.filter(|record| record.kind == Kind::Vm));
-        }
-        try_join_all(records.into_iter().map(|record| async {
-            let id = record.id.clone();
-            self.look_at(record).await.map_err(about("look at", &id))
-        }))
-        .await
-    }
-
-    async fn look_at(&self, record: InstanceRecord) -> Result<ObservedInstance, QemuError> {
+    pub(super) async fn look_at(
+        &self,
+        record: InstanceRecord,
+    ) -> Result<ObservedInstance, QemuError> {
         let place = self.place(&record.stack, &record.id);
         let alive = shim::look(&place.run).filter(|alive| alive.process);
         let boot = Boot::read(&place.run);

@@ -1,10 +1,11 @@
-//! Where the files of one VM lie, and which VMs there are.
+//! Where the files of one VM lie, and what the VMs of other stacks take.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use super::boot::Boot;
 use crate::shim;
 use crate::stack::{InstanceId, Kind, StackName};
-use crate::state::{Directories, InstanceRecord, record};
+use crate::state::{Directories, InstanceRecord, StateError};
 
 /// The two directories of a VM: data, and what goes with the host's boot.
 #[derive(Debug, Clone)]
@@ -72,42 +73,24 @@ impl Place {
     }
 }
 
-/// Every stack that has a directory.
-pub(super) fn stacks(directories: &Directories) -> Vec<StackName> {
-    let names = children(&directories.lib.join("stacks"));
-    names.iter().filter_map(|path| StackName::new(path.file_name()?.to_str()?)).collect()
-}
-
-/// Every instance of the stack that has a record, of either kind.
-pub(super) fn instances(directories: &Directories, stack: &StackName) -> Vec<Place> {
-    records(directories, stack)
-        .into_iter()
-        .filter_map(|data| {
-            let record = InstanceRecord::read(&data).ok()??;
-            (record.kind == Kind::Vm).then(|| Place::new(directories, stack, &record.id))
-        })
-        .collect()
-}
-
-/// Directories of the stack that hold a record.
-pub(super) fn records(directories: &Directories, stack: &StackName) -> Vec<PathBuf> {
-    children(&directories.stack(stack))
-        .iter()
-        .flat_map(|workload| children(workload))
-        .filter(|instance| instance.join(record::FILE).exists())
-        .collect()
-}
-
-/// Directories within `directory`, by name; none where it does not exist.
-fn children(directory: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(directory) else {
-        return Vec::new();
-    };
-    let mut paths: Vec<PathBuf> = entries
-        .filter_map(Result::ok)
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-        .map(|entry| entry.path())
-        .collect();
-    paths.sort();
-    paths
+/// Bytes of memory of the VMs that run in other stacks than `except`.
+pub(super) fn memory_in_use(
+    directories: &Directories,
+    except: &StackName,
+) -> Result<u64, StateError> {
+    let mut sum = 0;
+    for stack in directories.stacks()?.iter().filter(|stack| *stack != except) {
+        for data in directories.instances(stack)? {
+            let record = match InstanceRecord::read(&data) {
+                // What is wrong with another stack is not for this one to say.
+                Err(StateError::Damaged { .. } | StateError::Newer { .. }) => continue,
+                read => read?,
+            };
+            let Some(record) = record.filter(|record| record.kind == Kind::Vm) else { continue };
+            let place = Place::new(directories, stack, &record.id);
+            let boot = Boot::read(&place.run).filter(|_| place.is_alive());
+            sum += boot.map_or(0, |boot| boot.memory);
+        }
+    }
+    Ok(sum)
 }

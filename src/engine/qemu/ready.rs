@@ -10,6 +10,7 @@ use super::boot::Boot;
 use super::error::QemuError;
 use super::place::Place;
 use super::{Qemu, resource};
+use crate::cloud_init::{Failure, without_escapes};
 use crate::event::{Events, What};
 use crate::guest::readiness::{self, Word};
 use crate::observed::Readiness;
@@ -49,7 +50,12 @@ impl Qemu {
             word
         };
         note(self, stack, id, &word)?;
-        if word.errors.is_empty() { Ok(()) } else { Err(failed(&word)) }
+        if word.errors.is_empty() {
+            return Ok(());
+        }
+        let ever_ready = self.record(stack, id)?.ever_ready;
+        let Word { errors, log, .. } = word;
+        Err(Failure { errors, log, ever_ready }.into())
     }
 }
 
@@ -99,15 +105,6 @@ pub(super) fn note(
     })
 }
 
-fn failed(word: &Word) -> QemuError {
-    let errors: Vec<String> = word.errors.iter().map(|error| format!("`{error}`")).collect();
-    let errors = match errors.as_slice() {
-        [one] => format!("an error: {one}"),
-        several => format!("{} errors: {}", several.len(), several.join("; ")),
-    };
-    QemuError::CloudInit { errors, log: indented(word.log.lines()) }
-}
-
 fn last_console_lines(place: &Place) -> String {
     let text = tail(&place.console());
     let lines: Vec<&str> =
@@ -133,22 +130,6 @@ fn indented<'a>(lines: impl Iterator<Item = &'a str>) -> String {
     lines.flat_map(|line| ["\n    ".to_owned(), without_escapes(line)]).collect()
 }
 
-fn without_escapes(line: &str) -> String {
-    let mut plain = String::new();
-    let mut chars = line.chars();
-    while let Some(c) = chars.next() {
-        if c == '\u{1b}' {
-            // `ESC [ … letter`; anything else is one character long.
-            if chars.next() == Some('[') {
-                chars.by_ref().find(char::is_ascii_alphabetic);
-            }
-        } else if !c.is_control() || c == '\t' {
-            plain.push(c);
-        }
-    }
-    plain
-}
-
 /// The last 16 KiB of a file, lossy; empty where it cannot be read.
 fn tail(path: &Path) -> String {
     let read = || -> std::io::Result<Vec<u8>> {
@@ -160,15 +141,4 @@ fn tail(path: &Path) -> String {
         Ok(bytes)
     };
     String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::without_escapes;
-
-    #[test]
-    fn a_console_cannot_move_the_cursor() {
-        assert_eq!(without_escapes("\u{1b}[0;1;31mFAILED\u{1b}[0m x\r"), "FAILED x");
-        assert_eq!(without_escapes("a\u{1b}cb\u{7}\u{1b}"), "ab");
-    }
 }

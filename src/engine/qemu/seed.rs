@@ -9,15 +9,15 @@ use std::path::Path;
 
 use fatfs::{FileSystem, FormatVolumeOptions, FsOptions};
 
-use super::error::QemuError;
 use crate::cloud_init::{LABEL, Seed};
+use crate::state::StateError;
 
 /// Room for the file system's own structures and for clusters that are not full.
 const SPARE: usize = 1 << 20;
 
 /// Replaces the disk at `path` by one that holds `seed`, readable by root alone.
-pub(super) fn write(path: &Path, seed: &Seed) -> Result<(), QemuError> {
-    replace(path, seed).map_err(QemuError::io("write", path))
+pub(super) fn write(path: &Path, seed: &Seed) -> Result<(), StateError> {
+    replace(path, seed).map_err(StateError::io("write", path))
 }
 
 fn replace(path: &Path, seed: &Seed) -> io::Result<()> {

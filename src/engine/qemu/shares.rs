@@ -14,8 +14,8 @@ use crate::cloud_init::{GuestDisk, GuestFile, GuestMount, GuestTmpfs};
 use crate::plan::Desired;
 use crate::shim::{self, Cgroup, Launcher, Payload, ProgramPayload, ShimSpec};
 use crate::stack::workload::{SecretFile, SecretSource};
-use crate::stack::{InstanceId, MountSource, StackName};
-use crate::state::{Directories, names};
+use crate::stack::{InstanceId, Mount, MountSource, StackName};
+use crate::state::{Directories, StateError, names};
 
 /// How long a virtiofsd may take to notice that its VM has gone.
 const LINGER: Duration = Duration::from_secs(2);
@@ -55,18 +55,19 @@ pub(super) fn mounted(desired: &Desired, directories: &Directories) -> Result<Mo
         let source = match &mount.source {
             MountSource::Tmpfs { size, mode } => {
                 let (target, mode) = (mount.target.clone(), mode.unwrap_or(0o1777));
-                mounted.tmpfs.push(GuestTmpfs { target, size: *size, mode });
+                let (size, read_only) = (*size, mount.read_only);
+                mounted.tmpfs.push(GuestTmpfs { target, size, mode, read_only });
                 continue;
             }
             MountSource::Volume { name, .. } => volume(desired, directories, name).join("data"),
             MountSource::Bind { path, create } => {
                 if *create && !path.exists() {
-                    fs::create_dir_all(path).map_err(QemuError::io("create", path))?;
+                    fs::create_dir_all(path).map_err(StateError::io("create", path))?;
                 }
                 path.clone()
             }
         };
-        mounted.shares.push(share(source, mounted.shares.len(), &mount.target, mount.read_only)?);
+        mounted.shares.push(share(source, mounted.shares.len(), mount)?);
     }
     for disk in &vm_of(desired)?.disks {
         let file = volume(desired, directories, &disk.volume).join("disk.qcow2");
@@ -92,25 +93,26 @@ fn volume(desired: &Desired, directories: &Directories, name: &str) -> PathBuf {
     directories.volume(desired.volumes.get(name).map_or(name, String::as_str))
 }
 
-fn share(
-    source: PathBuf,
-    number: usize,
-    target: &str,
-    read_only: bool,
-) -> Result<Share, QemuError> {
+fn share(source: PathBuf, number: usize, mount: &Mount) -> Result<Share, QemuError> {
     let meta =
         fs::metadata(&source).map_err(|_| QemuError::MissingSource { path: source.clone() })?;
     let name = source.file_name().map(|name| name.to_string_lossy().into_owned());
     let file = if meta.is_dir() { None } else { name };
-    let guest =
-        GuestMount { tag: format!("fs{number}"), target: target.to_owned(), read_only, file };
+    let guest = GuestMount {
+        tag: format!("fs{number}"),
+        target: mount.target.clone(),
+        read_only: mount.read_only,
+        file,
+        // The guest does the filling, so it has to be able to write.
+        fill: matches!(mount.source, MountSource::Volume { nocopy: false, .. }) && !mount.read_only,
+    };
     Ok(Share { source, guest })
 }
 
 fn content(file: &SecretFile) -> Result<GuestFile, QemuError> {
     let content = match &file.source {
         SecretSource::Content(text) => text.clone().into_bytes(),
-        SecretSource::File(path) => fs::read(path).map_err(QemuError::io("read", path))?,
+        SecretSource::File(path) => fs::read(path).map_err(StateError::io("read", path))?,
     };
     Ok(GuestFile {
         target: file.target.clone(),

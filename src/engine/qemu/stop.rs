@@ -12,7 +12,7 @@ use super::qmp::Qmp;
 use super::{Qemu, shares};
 use crate::shim::{self, Alive, Cgroup, Payload, Request, ShimSpec, Status, process};
 use crate::stack::{InstanceId, StackName};
-use crate::state::names;
+use crate::state::{StateError, names};
 
 /// How long QMP may take to answer: QEMU itself hangs, not its guest.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -161,8 +161,9 @@ async fn say(place: &Place, command: &str) -> Result<(), QemuError> {
 
 /// Kills this very process, never one that got its number later.
 pub(super) fn kill_process(status: &Status) -> Result<(), QemuError> {
-    let failed =
-        |error: std::io::Error| QemuError::io("kill", format!("/proc/{}", status.pid))(error);
+    let failed = |error: std::io::Error| {
+        QemuError::from(StateError::io("kill", format!("/proc/{}", status.pid))(error))
+    };
     let Some(pid) = Pid::from_raw(status.pid) else { return Ok(()) };
     let descriptor = match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(descriptor) => descriptor,

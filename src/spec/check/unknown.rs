@@ -51,6 +51,9 @@ fn meant(name: &str, form: &'static Object) -> Option<String> {
     if is(&VM) && matches!(name, "command" | "entrypoint") {
         return Some("a VM boots its image; start programs from its `cloud_init`".to_owned());
     }
+    if is(&VM) && name == "tmpfs" {
+        return Some("write it under `mounts`: `{ type: tmpfs, target: /scratch }`".to_owned());
+    }
     if let Some((other, kind)) = other
         && other.key(name).is_some()
     {

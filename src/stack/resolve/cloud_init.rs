@@ -3,6 +3,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::Value as Json;
 
@@ -11,7 +12,7 @@ use super::{Resolver, Written};
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity, Span};
 use crate::spec::is_body;
 use crate::spec::render::to_json;
-use crate::stack::vm::Document;
+use crate::stack::vm::{Document, Inline};
 use crate::stack::{CloudInit, OnChange};
 use crate::yaml::{self, Node};
 
@@ -58,12 +59,14 @@ impl Resolver<'_> {
 
     fn document(&mut self, node: &Node, origin: &str, purpose: Purpose) -> Option<Document> {
         if node.as_mapping().is_some() {
-            return Some(Document { origin: origin.to_owned(), body: body_of(node, purpose) });
+            let inline = self.inline(node);
+            return Some(Document { inline, ..Document::new(origin, body_of(node, purpose)) });
         }
         let written = node.as_text()?;
         if is_body(written) {
-            self.inline(written, node.span, purpose);
-            return Some(Document { origin: origin.to_owned(), body: written.to_owned() });
+            self.check_inline(written, node.span, purpose);
+            let inline = self.inline(node);
+            return Some(Document { inline, ..Document::new(origin, written) });
         }
         if written.starts_with('/') {
             return self.file(Path::new(written), node.span, purpose);
@@ -114,11 +117,18 @@ impl Resolver<'_> {
             yaml::parse(file, &body, &mut found);
             self.found.extend(as_cloud_init_sees_it(&found));
         }
-        Some(Document { origin: shown, body })
+        Some(Document::new(shown, body))
+    }
+
+    /// Where a document stands that has no file of its own.
+    fn inline(&self, node: &Node) -> Option<Inline> {
+        let file = node.span.file;
+        let (path, text) = (self.sources.shown(file).into(), self.sources.text(file));
+        (node.span.line > 0).then(|| Inline { path, text, node: Arc::new(node.clone()) })
     }
 
     /// A body within the stack file: its places are those of the whole.
-    fn inline(&mut self, body: &str, place: Span, purpose: Purpose) {
+    fn check_inline(&mut self, body: &str, place: Span, purpose: Purpose) {
         self.header(body, place, purpose);
         if is_cloud_config(body) || purpose == Purpose::Network {
             let mut found = Diagnostics::new();

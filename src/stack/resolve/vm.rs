@@ -16,6 +16,10 @@ const DEFAULT_CPUS: u32 = 1;
 /// Below this no distribution boots.
 const LEAST_MEMORY: u64 = 64 << 20;
 
+/// Keys that act within a guest.
+const WITHIN: [&str; 7] =
+    ["mounts", "disks", "secrets", "configs", "environment", "extra_hosts", "healthcheck"];
+
 impl Resolver<'_> {
     pub(super) fn vm(
         &mut self,
@@ -48,12 +52,16 @@ impl Resolver<'_> {
                 node.get("cpus").map_or(written.key, |cpus| cpus.span),
             );
         }
+        let cloud_init = self.cloud_init(written);
+        if cloud_init.is_none() {
+            self.nothing_within(written);
+        }
         Vm {
             cpus: cpus.unwrap_or(DEFAULT_CPUS),
             memory,
             disk: bytes(node, "disk"),
             disks: self.disks(written, replicas, volumes),
-            cloud_init: self.cloud_init(written),
+            cloud_init,
             kernel: self.boot_file(node, "kernel"),
             initrd: self.boot_file(node, "initrd"),
             cmdline: text(node, "cmdline"),
@@ -64,6 +72,18 @@ impl Resolver<'_> {
             },
             ssh_user: node.get("ssh").and_then(|ssh| text(ssh, "user")),
             ready_timeout: duration(node, "ready_timeout"),
+        }
+    }
+
+    /// What Windlass does within a guest, it does by way of cloud-init.
+    fn nothing_within(&mut self, written: Written<'_>) {
+        for key in WITHIN.iter().filter(|key| written.node.get(key).is_some()) {
+            let title = format!("`{key}` of a VM without cloud-init does nothing in its guest");
+            self.found.push(
+                Diagnostic::warning(title)
+                    .at(written.node.key_span(key))
+                    .help("take `cloud_init: false` away, or have the image do it itself"),
+            );
         }
     }
 

@@ -1,5 +1,5 @@
-//! The caller's terminal while a command in a guest has it: raw mode, given
-//! back however the command ends, and its size.
+//! The caller's terminal while a command elsewhere has it: raw mode, given back
+//! however the command ends, and its size. It never reads or writes.
 
 use std::io::{self, stdin, stdout};
 
@@ -7,20 +7,21 @@ use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize,
 
 /// Raw mode for as long as it lives.
 #[derive(Debug)]
-pub(super) struct Raw {
+pub(crate) struct Raw {
     before: Option<Termios>,
 }
 
 impl Raw {
     /// Enters raw mode; nothing where standard input is no terminal.
-    pub(super) fn enter() -> io::Result<Self> {
+    pub(crate) fn enter() -> io::Result<Self> {
         if !isatty(stdin()) {
             return Ok(Self { before: None });
         }
         let before = tcgetattr(stdin())?;
         let mut raw = before.clone();
         raw.make_raw();
-        tcsetattr(stdin(), OptionalActions::Drain, &raw)?;
+        // Not when all is written: a terminal that was stopped would keep us here.
+        tcsetattr(stdin(), OptionalActions::Now, &raw)?;
         Ok(Self { before: Some(before) })
     }
 }
@@ -28,14 +29,14 @@ impl Raw {
 impl Drop for Raw {
     fn drop(&mut self) {
         if let Some(before) = &self.before {
-            // There is nobody left to tell.
-            let _ = tcsetattr(stdin(), OptionalActions::Drain, before);
+            // A terminal that has gone needs nothing back.
+            let _ = tcsetattr(stdin(), OptionalActions::Now, before);
         }
     }
 }
 
 /// Columns and rows of the caller's terminal.
-pub(super) fn size() -> (u32, u32) {
+pub(crate) fn size() -> (u32, u32) {
     tcgetwinsize(stdout())
         .ok()
         .filter(|size| size.ws_col > 0)
