@@ -2,6 +2,9 @@
 //! has failed too often, and writes down each answer. What follows from an
 //! answer is not decided here.
 
+pub mod network;
+
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,6 +16,7 @@ use crate::observed::Health;
 use crate::plan::Resource;
 use crate::stack::{Healthcheck, InstanceId, Kind, Probe, StackName};
 use crate::state::atomic;
+use network::Answer;
 
 /// Name of the file within the instance's directory that holds the last answer.
 pub const FILE: &str = "health.json";
@@ -29,6 +33,8 @@ pub struct Watched<'a> {
     pub check: &'a Healthcheck,
     /// How commands run inside it.
     pub exec: &'a dyn Exec,
+    /// Where the host asks it over the network.
+    pub address: Option<Ipv4Addr>,
     /// Where the last answer is kept.
     pub directory: &'a Path,
 }
@@ -64,17 +70,13 @@ pub async fn until_healthy(watched: &Watched<'_>, events: &Events) -> Result<(),
     }
 }
 
-/// What one check came to.
-struct Answer {
-    healthy: bool,
-    output: String,
-}
-
 /// Runs the check once.
 async fn ask(watched: &Watched<'_>) -> Result<Answer, EngineError> {
     let argv = match &watched.check.test {
         Probe::Exec(argv) => argv.clone(),
         Probe::Shell(line) => vec!["/bin/sh".into(), "-c".into(), line.clone()],
+        Probe::Tcp { .. } | Probe::Http { .. } => return Ok(over_the_network(watched).await),
+        // What counts was settled before: see `stack::health::effective`.
         Probe::Image | Probe::Disabled => {
             return Ok(Answer { healthy: true, output: String::new() });
         }
@@ -86,11 +88,29 @@ async fn ask(watched: &Watched<'_>) -> Result<Answer, EngineError> {
         Ok(Ok(done)) => Answer { healthy: done.code == 0, output: done.output },
         Ok(Err(error)) if error.kind == ErrorKind::NotFound => return Err(error),
         Ok(Err(error)) => Answer { healthy: false, output: chain(&error) },
-        Err(_) => Answer {
-            healthy: false,
-            output: format!("no answer within {}", crate::stack::health::format_duration(limit)),
-        },
+        Err(_) => Answer::late(limit),
     })
+}
+
+/// Asks from here, at its address.
+async fn over_the_network(watched: &Watched<'_>) -> Answer {
+    let Some(address) = watched.address else {
+        let output = "it is on no network, so that it cannot be asked".to_owned();
+        return Answer { healthy: false, output };
+    };
+    let limit = watched.check.timeout.max(Duration::from_millis(1));
+    let asked = async {
+        match &watched.check.test {
+            Probe::Http { port, path, status } => {
+                network::probe_http((address, *port).into(), path, *status).await
+            }
+            Probe::Tcp { port } => network::probe_tcp((address, *port).into()).await,
+            Probe::Exec(_) | Probe::Shell(_) | Probe::Image | Probe::Disabled => {
+                Answer { healthy: true, output: String::new() }
+            }
+        }
+    };
+    timeout(limit, asked).await.unwrap_or_else(|_| Answer::late(limit))
 }
 
 fn record(watched: &Watched<'_>, answer: &Answer, failures: u32) -> Result<(), EngineError> {

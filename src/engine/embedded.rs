@@ -28,7 +28,7 @@ use crate::image::{ContainerImage, ImageError, Store};
 use crate::observed::ObservedInstance;
 use crate::plan::Desired;
 use crate::shim::{Launcher, ended, look as look_at};
-use crate::stack::{InstanceId, Kind, StackName};
+use crate::stack::{Healthcheck, InstanceId, Kind, StackName};
 use crate::state::{Directories, names};
 
 /// How long the kernel may take to end what it was told to kill.
@@ -262,6 +262,14 @@ impl Workloads for Embedded {
             ended.map_err(|error| EmbeddedError::from(error).during("wait for", name(id)))?;
         // Nobody saw it: it was killed with its shim.
         Ok(exit.code.unwrap_or(137))
+    }
+
+    async fn image_check(&self, stack: &StackName, id: &InstanceId) -> Result<Option<Healthcheck>> {
+        let (stack, id_of) = (stack.clone(), id.clone());
+        self.block("look at the image of", name(id), move |home| {
+            look::image_check(home, &stack, &id_of)
+        })
+        .await
     }
 
     fn exec(&self) -> Option<&dyn Exec> {

@@ -10,7 +10,7 @@ use crate::observed::{Exit, Health, ObservedInstance, Readiness, State};
 use crate::shim::cgroup::Hierarchies;
 use crate::shim::look::exit_record;
 use crate::shim::{Alive, Cgroup, look};
-use crate::stack::{Kind, StackName};
+use crate::stack::{Healthcheck, InstanceId, Kind, StackName};
 use crate::state::{InstanceRecord, atomic};
 
 /// Limits of the present run, in the run directory.
@@ -27,13 +27,43 @@ pub(super) fn observe(
     let hierarchies =
         Hierarchies::find().map_err(EmbeddedError::io("look at", "/sys/fs/cgroup"))?;
     let mut found = Vec::new();
+    let mut checks = BTreeMap::new();
     for directory in instance_directories(&home.directories.stack(stack))? {
         let Some(record) = InstanceRecord::read_or_stand_in(&directory)? else { continue };
         if record.kind == Kind::Container {
-            found.push(instance(home, &hierarchies, record, &directory)?);
+            let check = checks
+                .entry(record.image_digest.clone())
+                .or_insert_with(|| check_of(home, &record.image_digest))
+                .clone();
+            let mut instance = instance(home, &hierarchies, record, &directory)?;
+            instance.image_check = check;
+            found.push(instance);
         }
     }
     Ok(found)
+}
+
+/// The healthcheck of the image that a container was made from.
+pub(super) fn image_check(
+    home: &Home,
+    stack: &StackName,
+    id: &InstanceId,
+) -> Result<Option<Healthcheck>, EmbeddedError> {
+    let directory = home.directories.instance(stack, id);
+    let record = InstanceRecord::read(&directory)?.ok_or(EmbeddedError::NotFound)?;
+    Ok(check_of(home, &record.image_digest))
+}
+
+/// An image that is not in the store any more has no word about health: what
+/// was made from it goes on without.
+fn check_of(home: &Home, digest: &str) -> Option<Healthcheck> {
+    match home.images.container(digest) {
+        Ok(image) => image.healthcheck,
+        Err(error) => {
+            tracing::debug!(%error, digest, "no healthcheck of the image");
+            None
+        }
+    }
 }
 
 /// `stacks/<stack>/<workload>/<n>`, whatever else lies beside them.
@@ -96,6 +126,7 @@ fn instance(
         ever_ready: record.ever_ready,
         ready: if running { Readiness::Ready } else { Readiness::Waiting },
         health: if running { health(directory, since) } else { None },
+        image_check: None,
         drift,
         forwarded: BTreeSet::new(),
         since,
