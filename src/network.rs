@@ -13,7 +13,7 @@ mod bridge;
 pub mod facts;
 pub mod ports;
 mod firewall;
-pub mod docker;
+mod docker;
 mod ready;
 mod sockets;
 mod accepting;
