@@ -93,7 +93,7 @@ pub fn busybox_root(at: &Path) -> bool {
     };
     std::fs::copy(busybox, bin.join("busybox")).expect("busybox");
     let applets = "sh cat echo ls sleep id env touch chmod mount mknod printf stat hostname \
-                   ip ping true false test kill head dd mkdir unshare ps wc tr grep pwd";
+                   ip ping true false test kill head dd mkdir unshare ps wc tr grep pwd find";
     for applet in applets.split_whitespace() {
         std::os::unix::fs::symlink("busybox", bin.join(applet)).expect("link");
     }

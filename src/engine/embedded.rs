@@ -8,13 +8,15 @@ mod configuration;
 mod error;
 mod exec;
 mod files;
+mod groups;
 mod life;
 mod look;
 mod mounts;
 mod signals;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -58,6 +60,8 @@ struct Home {
     id: String,
     launcher: Arc<Launcher>,
     images: Arc<dyn ContainerImages>,
+    /// Stacks whose leftover groups were looked for.
+    swept: Mutex<BTreeSet<StackName>>,
 }
 
 impl Home {
@@ -86,7 +90,8 @@ impl Embedded {
         launcher: Arc<Launcher>,
         images: Arc<dyn ContainerImages>,
     ) -> Self {
-        Self(Arc::new(Home { directories, id: home_id, launcher, images }))
+        let swept = Mutex::default();
+        Self(Arc::new(Home { directories, id: home_id, launcher, images, swept }))
     }
 
     /// Runs blocking work on a thread for it.
