@@ -10,6 +10,7 @@ mod account;
 pub mod cgroup;
 pub mod confine;
 mod container;
+mod devices;
 mod door;
 pub mod enter;
 mod error;

@@ -164,6 +164,21 @@ fn what_cannot_start_says_why() {
 }
 
 #[test]
+fn one_that_is_allowed_everything_has_the_hosts_devices() {
+    let Some(world) = World::new() else { return };
+    let count = "find /dev -type c -o -type b | grep -v -e /dev/pt -e /dev/console | wc -l";
+    let of_host = std::process::Command::new("sh").args(["-c", count]).output().expect("count");
+    let script = format!("{count}; test -c /dev/net/tun && head -c 1 /dev/zero | wc -c");
+    let (code, output) = world.script(&script, |_, container| container.privileged = true);
+    assert_eq!(code, 0, "{output}");
+    let of_host = String::from_utf8_lossy(&of_host.stdout).trim().to_owned();
+    assert_eq!(output, format!("{of_host}\n1\n"));
+    world.wait(world.engine.remove(&world.stack, &world.id, true)).expect("remove");
+    let (_, output) = world.script(count, |_, _| {});
+    assert_eq!(output, "6\n", "others have their own few");
+}
+
+#[test]
 fn an_empty_volume_receives_what_the_image_has() {
     let Some(world) = World::new() else { return };
     let data = world.home.path().join("root/data");
