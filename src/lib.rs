@@ -28,6 +28,7 @@ pub mod health;
 pub mod event;
 pub mod engine;
 pub mod shim;
+mod netlink;
 pub mod network;
 pub mod image;
 pub mod volume;

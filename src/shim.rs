@@ -22,7 +22,6 @@ pub mod launch;
 mod log_file;
 pub mod look;
 mod minder;
-mod netlink;
 pub mod process;
 mod program;
 pub mod protocol;
