@@ -315,10 +315,10 @@ impl Scenario {
 
 impl Drop for Scenario {
     fn drop(&mut self) {
-        if !self.clean {
-            if let Ok(down) = self.command(TAKE_DOWN).output() {
-                eprintln!("down of {}: {}", self.name, String::from_utf8_lossy(&down.stderr));
-            }
+        if !self.clean
+            && let Ok(down) = self.command(TAKE_DOWN).output()
+        {
+            eprintln!("down of {}: {}", self.name, String::from_utf8_lossy(&down.stderr));
         }
     }
 }
