@@ -21,7 +21,7 @@ use crate::network::ruleset::{RuleId, Ruleset};
 use crate::network::zone::Zone;
 use crate::observed::{ObservedInstance, ObservedNetwork, ObservedVolume};
 use crate::plan::{Desired, Forward};
-use crate::stack::{ImageSource, InstanceId, Kind, StackName, Volume};
+use crate::stack::{Healthcheck, ImageSource, InstanceId, Kind, StackName, Volume};
 use crate::state::InstanceRecord;
 
 /// Result of an engine call.
@@ -91,6 +91,15 @@ pub trait Workloads: Send + Sync {
 
     /// Waits until its process has ended; the exit code.
     async fn exited(&self, stack: &StackName, id: &InstanceId) -> Result<i32>;
+
+    /// The healthcheck of the image it was made from; VMs' images have none.
+    async fn image_check(
+        &self,
+        _stack: &StackName,
+        _id: &InstanceId,
+    ) -> Result<Option<Healthcheck>> {
+        Ok(None)
+    }
 
     /// Runs a command inside; `None` where the engine cannot.
     fn exec(&self) -> Option<&dyn Exec> {
@@ -205,6 +214,10 @@ pub trait Volumes: Send + Sync {
 pub trait Images: Send + Sync {
     /// What is in the store: the digest, or `None`.
     async fn lookup(&self, source: &ImageSource, kind: Kind) -> Result<Option<String>>;
+    /// The healthcheck of the container image with this digest.
+    async fn healthcheck(&self, _digest: &str) -> Result<Option<Healthcheck>> {
+        Ok(None)
+    }
     /// What the registry says now, without fetching.
     async fn resolve(&self, source: &ImageSource, kind: Kind) -> Result<String>;
     /// Has it in the store; the digest. `refresh`: look for a newer one.

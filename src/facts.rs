@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
-use crate::stack::{ImageSource, Protocol};
+use crate::stack::{Healthcheck, ImageSource, Protocol};
 
 /// Everything the plan is told besides the stack and what was observed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -25,6 +25,9 @@ pub struct Facts {
     /// Images that are in the store: source → digest.
     #[serde(with = "pairs")]
     pub images: BTreeMap<ImageSource, String>,
+    /// The healthchecks of those that have one of their own.
+    #[serde(with = "pairs", default)]
+    pub image_checks: BTreeMap<ImageSource, Healthcheck>,
     /// With `--pull`: what the registry says now.
     #[serde(with = "pairs")]
     pub fresh_images: BTreeMap<ImageSource, String>,

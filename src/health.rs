@@ -4,6 +4,9 @@
 
 pub mod board;
 
+pub mod network;
+
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,6 +19,7 @@ use crate::engine::{EngineError, ErrorKind, Exec, ExecCommand, Streams};
 use crate::observed::Health;
 use crate::stack::{Healthcheck, InstanceId, Kind, Probe, StackName};
 use crate::state::atomic;
+use network::Answer;
 
 /// Name of the file within the instance's directory that holds the last answer.
 pub const FILE: &str = "health.json";
@@ -32,14 +36,10 @@ pub struct Watched<'a> {
     pub check: &'a Healthcheck,
     /// How commands run inside it.
     pub exec: &'a dyn Exec,
+    /// Where the host asks it over the network.
+    pub address: Option<Ipv4Addr>,
     /// Where the last answer is kept.
     pub directory: &'a Path,
-}
-
-/// What one check came to.
-struct Answer {
-    healthy: bool,
-    output: String,
 }
 
 /// Runs the check once.
@@ -47,6 +47,8 @@ async fn ask(watched: &Watched<'_>) -> Result<Answer, EngineError> {
     let argv = match &watched.check.test {
         Probe::Exec(argv) => argv.clone(),
         Probe::Shell(line) => vec!["/bin/sh".into(), "-c".into(), line.clone()],
+        Probe::Tcp { .. } | Probe::Http { .. } => return Ok(over_the_network(watched).await),
+        // What counts was settled before: see `stack::health::effective`.
         Probe::Image | Probe::Disabled => {
             return Ok(Answer { healthy: true, output: String::new() });
         }
@@ -58,11 +60,29 @@ async fn ask(watched: &Watched<'_>) -> Result<Answer, EngineError> {
         Ok(Ok(done)) => Answer { healthy: done.code == 0, output: done.output },
         Ok(Err(error)) if error.kind == ErrorKind::NotFound => return Err(error),
         Ok(Err(error)) => Answer { healthy: false, output: chain(&error).join(": ") },
-        Err(_) => Answer {
-            healthy: false,
-            output: format!("no answer within {}", crate::stack::health::format_duration(limit)),
-        },
+        Err(_) => Answer::late(limit),
     })
+}
+
+/// Asks from here, at its address.
+async fn over_the_network(watched: &Watched<'_>) -> Answer {
+    let Some(address) = watched.address else {
+        let output = "it is on no network, so that it cannot be asked".to_owned();
+        return Answer { healthy: false, output };
+    };
+    let limit = watched.check.timeout.max(Duration::from_millis(1));
+    let asked = async {
+        match &watched.check.test {
+            Probe::Http { port, path, status } => {
+                network::probe_http((address, *port).into(), path, *status).await
+            }
+            Probe::Tcp { port } => network::probe_tcp((address, *port).into()).await,
+            Probe::Exec(_) | Probe::Shell(_) | Probe::Image | Probe::Disabled => {
+                Answer { healthy: true, output: String::new() }
+            }
+        }
+    };
+    timeout(limit, asked).await.unwrap_or_else(|_| Answer::late(limit))
 }
 
 impl Answer {

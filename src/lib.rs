@@ -29,6 +29,7 @@ pub mod event;
 pub mod supervisor;
 pub mod engine;
 pub mod shim;
+mod netlink;
 pub mod network;
 pub mod image;
 pub mod volume;

@@ -14,7 +14,7 @@ mod changes;
 pub mod facts;
 pub mod ports;
 mod firewall;
-pub mod docker;
+mod docker;
 mod sockets;
 mod accepting;
 pub mod name_server;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::network::ruleset::RuleId;
 use crate::network::zone::Zone;
-use crate::stack::{Definition, ImageSource, InstanceId, Kind, Port, VolumeKind};
+use crate::stack::{Definition, Healthcheck, ImageSource, InstanceId, Kind, Port, VolumeKind};
 
 /// Everything of one stack that was found.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -54,6 +54,9 @@ pub struct ObservedInstance {
     pub ready: Readiness,
     /// The last health result of the present run.
     pub health: Option<Health>,
+    /// The healthcheck of the image it was made from.
+    #[serde(default)]
+    pub image_check: Option<Healthcheck>,
     /// Limits that the kernel has for it, where they differ from its
     /// definition: field of the definition → value in force.
     pub drift: BTreeMap<String, String>,

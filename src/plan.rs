@@ -211,8 +211,11 @@ pub enum Action {
         kind: Kind,
         /// What must hold.
         condition: Condition,
-        /// How to ask, where the condition is health and there is a check.
+        /// How to ask, where the condition is health and there is a check. What
+        /// it leaves to the image is filled in when the image is there.
         check: Option<Healthcheck>,
+        /// Where to ask over the network: as for published ports.
+        address: Option<std::net::Ipv4Addr>,
     },
 }
 

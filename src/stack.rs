@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub use container::Container;
 pub use definition::{ChangeClass, Definition};
-pub use health::{Healthcheck, Probe};
+pub use health::{Healthcheck, Probe, Timing};
 pub use id::{InstanceId, Kind, StackName};
 pub use image::{ImageSource, Recipe};
 pub use mount::{Mount, MountSource};

@@ -26,10 +26,11 @@ use tokio::time::{Instant, sleep_until};
 use crate::diagnostic::chain;
 use crate::engine::EngineError;
 use crate::event::{Event, Events, What};
-use crate::health::Board;
+use crate::health::{Board, Patient};
 use crate::observed::{Health, Observed, State};
 use crate::plan::{Action, Change, Consent, Initiative, Resource, display, words};
 use crate::reconcile::{Goal, Manner, Report, Verb, look_and_plan, reconcile};
+use crate::stack::health::effective;
 use crate::stack::{InstanceId, Restart, StackName};
 use crate::state::StateError;
 use crate::state::lock::{self, Attempt, StackLock};
@@ -405,7 +406,17 @@ impl Supervisor {
         };
         self.health.retain(|id| alive(id) || self.work.is_some());
         for (id, workload) in intent.stack.instances().filter(|(id, _)| alive(id)) {
-            minding::ask(&self.health, &self.world, &self.name, &id, workload);
+            let Some(instance) = self.observed.instances.get(&id) else { continue };
+            let check = effective(workload.healthcheck.as_ref(), instance.image_check.as_ref());
+            let Some(check) = check else { continue };
+            self.health.follow(&Patient {
+                world: self.world.clone(),
+                stack: self.name.clone(),
+                id,
+                kind: instance.kind,
+                check,
+                address: instance.addresses.values().next().copied(),
+            });
         }
     }
 

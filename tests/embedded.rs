@@ -1,223 +1,19 @@
-//! The embedded engine over real containers, without network and without a
-//! registry: what a container sees, and what happens when something dies.
+//! The embedded engine over real containers: what a container sees and may do.
 
 mod support;
+#[path = "embedded/world.rs"]
+#[expect(dead_code, reason = "the tests of life and death use the rest")]
+mod world;
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use oci_spec::image::ConfigBuilder;
-use support::{busybox_root, launcher, needs_root};
-use windlass::engine::embedded::{ContainerImages, Embedded};
-use windlass::engine::{EngineError, Exec, ExecCommand, ExecOutput, Images, Streams, Workloads};
-use windlass::event::Events;
-use windlass::image::{ContainerImage, ImageError};
-use windlass::observed::{ObservedInstance, State};
-use windlass::plan::{Address, Desired};
+use windlass::engine::{Exec, Workloads};
+use windlass::observed::State;
 use windlass::shim::cgroup::Hierarchies;
-use windlass::shim::{Request, look, request};
-use windlass::stack::{
-    Container, Definition, Drift, ImageSource, InstanceId, Kind, Mount, MountSource, Restart, Role,
-    StackName, Workload,
-};
-use windlass::state::{Directories, InstanceRecord, log, names};
-
-/// One image: busybox.
-#[derive(Debug)]
-struct Busybox(PathBuf);
-
-impl ContainerImages for Busybox {
-    fn container(&self, digest: &str) -> Result<ContainerImage, ImageError> {
-        let config = ConfigBuilder::default()
-            .env(vec!["FROM_IMAGE=yes".to_owned()])
-            .cmd(vec!["sleep".to_owned(), "1000".to_owned()])
-            .build()
-            .expect("config");
-        Ok(ContainerImage {
-            digest: digest.to_owned(),
-            layers: vec![self.0.clone()],
-            config,
-            healthcheck: None,
-        })
-    }
-}
-
-#[async_trait]
-impl Images for Busybox {
-    async fn lookup(&self, _: &ImageSource, _: Kind) -> Result<Option<String>, EngineError> {
-        Ok(Some("sha256:test".to_owned()))
-    }
-
-    async fn resolve(&self, _: &ImageSource, _: Kind) -> Result<String, EngineError> {
-        Ok("sha256:test".to_owned())
-    }
-
-    async fn fetch(
-        &self,
-        _: &ImageSource,
-        _: Kind,
-        _: bool,
-        _: &Events,
-    ) -> Result<String, EngineError> {
-        Ok("sha256:test".to_owned())
-    }
-}
-
-/// An engine with one container to be, gone without trace afterwards.
-struct World {
-    home: tempfile::TempDir,
-    engine: Embedded,
-    directories: Directories,
-    stack: StackName,
-    id: InstanceId,
-    runtime: tokio::runtime::Runtime,
-}
-
-impl World {
-    fn new() -> Option<Self> {
-        if !needs_root("embedded") {
-            return None;
-        }
-        let home = tempfile::Builder::new().prefix("wl-test-").tempdir().expect("directory");
-        let root = home.path().join("root");
-        if !busybox_root(&root) {
-            return None;
-        }
-        let directories = Directories::new(Some(home.path()), None);
-        let engine = Embedded::new(
-            directories.clone(),
-            directories.home_id(),
-            Arc::new(launcher()),
-            Arc::new(Busybox(root)),
-        );
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("runtime");
-        let stack = StackName::new("test").expect("name");
-        Some(Self { home, engine, directories, stack, id: InstanceId::single("web"), runtime })
-    }
-
-    /// A wait that fails the test instead of hanging it.
-    fn wait<T>(&self, future: impl Future<Output = T>) -> T {
-        self.runtime
-            .block_on(async { tokio::time::timeout(Duration::from_secs(30), future).await })
-            .expect("in time")
-    }
-
-    fn desired(&self, container: Container) -> Desired {
-        Desired {
-            stack: self.stack.clone(),
-            id: self.id.clone(),
-            workload: workload(container),
-            definition: Definition::default(),
-            addresses: Vec::new(),
-            hostname: "web".into(),
-            volumes: BTreeMap::new(),
-            search_domain: "test.windlass.internal".into(),
-            rerun_cloud_init: false,
-        }
-    }
-
-    fn up(&self, desired: &Desired) {
-        self.wait(async {
-            self.engine.create(desired).await.expect("create");
-            self.engine.start(desired).await.expect("start");
-        });
-    }
-
-    /// Runs a script as the container's only process; its exit code and output.
-    fn script(
-        &self,
-        text: &str,
-        change: impl FnOnce(&mut Desired, &mut Container),
-    ) -> (i32, String) {
-        let mut container = sh(text);
-        let mut desired = self.desired(Container::default());
-        change(&mut desired, &mut container);
-        desired.workload.role = Role::Container(Box::new(container));
-        self.up(&desired);
-        let code = self.wait(self.engine.exited(&self.stack, &self.id)).expect("exit");
-        (code, self.log())
-    }
-
-    fn log(&self) -> String {
-        let directory = self.directories.instance(&self.stack, &self.id).join("log");
-        let text = std::fs::read_to_string(directory.join(log::FILE)).unwrap_or_default();
-        text.lines()
-            .map(|line| line.splitn(4, ' ').nth(3).unwrap_or_default())
-            .fold(String::new(), |all, line| all + line + "\n")
-    }
-
-    fn all(&self) -> Vec<ObservedInstance> {
-        let records = InstanceRecord::of_stack(&self.directories, &self.stack).expect("records");
-        self.wait(self.engine.observe(&self.stack, &records)).expect("observe")
-    }
-
-    fn observed(&self) -> ObservedInstance {
-        let mut all = self.all();
-        assert_eq!(all.len(), 1, "{all:?}");
-        all.remove(0)
-    }
-
-    fn stop(&self, grace: Duration) {
-        self.wait(self.engine.stop(&self.stack, &self.id, Some(grace), false)).expect("stop");
-    }
-
-    fn exec(&self, command: &ExecCommand) -> ExecOutput {
-        self.wait(Exec::exec(&self.engine, &self.stack, &self.id, command)).expect("exec")
-    }
-
-    fn run(&self) -> PathBuf {
-        self.directories.instance_run(&self.stack, &self.id)
-    }
-
-    fn cgroup(&self) -> String {
-        names::cgroup(&self.directories.home_id(), &self.stack, &self.id)
-    }
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        drop(self.wait(self.engine.remove(&self.stack, &self.id, true)));
-    }
-}
-
-fn workload(container: Container) -> Workload {
-    Workload {
-        name: "web".into(),
-        role: Role::Container(Box::new(container)),
-        image: ImageSource::Reference("busybox".into()),
-        replicas: 1,
-        hostname: None,
-        environment: BTreeMap::new(),
-        labels: BTreeMap::new(),
-        depends_on: BTreeMap::new(),
-        networks: BTreeMap::new(),
-        ports: Vec::new(),
-        mounts: Vec::new(),
-        healthcheck: None,
-        restart: Restart::No,
-        drift: Drift::default(),
-        stop_grace_period: Duration::from_secs(10),
-        extra_hosts: BTreeMap::new(),
-        secrets: Vec::new(),
-        configs: Vec::new(),
-    }
-}
-
-fn sh(text: &str) -> Container {
-    Container { command: Some(vec!["sh".into(), "-c".into(), text.into()]), ..Container::default() }
-}
-
-fn capture(argv: &[&str]) -> ExecCommand {
-    ExecCommand {
-        argv: argv.iter().map(|word| (*word).to_owned()).collect(),
-        streams: Streams::Capture,
-        ..ExecCommand::default()
-    }
-}
+use windlass::shim::{Request, request};
+use windlass::stack::{Container, Mount, MountSource};
+use world::{World, capture, sh, sleeping};
 
 #[test]
 fn it_runs_and_sees_what_docker_would_show() {
@@ -235,16 +31,6 @@ fn it_runs_and_sees_what_docker_would_show() {
     assert!(matches!(world.observed().state, State::Exited(exit) if exit.code == Some(5)));
     let hierarchies = Hierarchies::find().expect("cgroups");
     assert!(!hierarchies.exists(&world.cgroup()), "its cgroup is left");
-}
-
-/// What a container that runs on shows to commands.
-fn sleeping(world: &World, change: impl FnOnce(&mut Desired, &mut Container)) -> Desired {
-    let mut container = sh("trap 'exit 0' TERM; while :; do sleep 1000 & wait; done");
-    let mut desired = world.desired(Container::default());
-    change(&mut desired, &mut container);
-    desired.workload.role = Role::Container(Box::new(container));
-    world.up(&desired);
-    desired
 }
 
 #[test]
@@ -378,125 +164,18 @@ fn what_cannot_start_says_why() {
 }
 
 #[test]
-fn one_that_ignores_sigterm_is_killed_after_its_grace() {
+fn one_that_is_allowed_everything_has_the_hosts_devices() {
     let Some(world) = World::new() else { return };
-    let desired = world.desired(sh("trap '' TERM; while :; do sleep 1; done"));
-    world.up(&desired);
-    world.stop(Duration::from_millis(200));
-    assert!(matches!(world.observed().state, State::Exited(exit) if exit.code == Some(137)));
-}
-
-#[test]
-fn a_paused_one_is_seen_and_can_be_stopped() {
-    let Some(world) = World::new() else { return };
-    sleeping(&world, |_, _| {});
-    request(&world.run(), &Request::Pause).expect("pause");
-    assert!(matches!(world.observed().state, State::Paused { .. }));
-    world.wait(world.engine.unpause(&world.stack, &world.id)).expect("unpause");
-    assert!(matches!(world.observed().state, State::Running { .. }));
-    request(&world.run(), &Request::Pause).expect("pause");
-    world.stop(Duration::from_secs(20));
-    assert!(matches!(world.observed().state, State::Exited(exit) if exit.code == Some(0)));
-}
-
-#[test]
-fn lack_of_memory_is_recorded() {
-    let Some(world) = World::new() else { return };
-    let (code, _) = world.script("dd if=/dev/zero of=/dev/null bs=200M count=1", |_, container| {
-        container.mem_limit = Some(32 << 20);
-        container.command = Some(vec![
-            "dd".into(),
-            "if=/dev/zero".into(),
-            "of=/dev/null".into(),
-            "bs=200M".into(),
-            "count=1".into(),
-        ]);
-    });
-    assert_eq!(code, 137);
-    assert!(matches!(world.observed().state, State::Exited(exit) if exit.out_of_memory));
-}
-
-#[test]
-fn limits_are_set_changed_and_watched() {
-    let Some(world) = World::new() else { return };
-    let limit = |memory, cpus, pids| {
-        move |container: &mut Container| {
-            container.mem_limit = Some(memory);
-            container.milli_cpus = Some(cpus);
-            container.pids_limit = Some(pids);
-        }
-    };
-    let mut desired = sleeping(&world, |_, container| limit(64 << 20, 500, 20)(container));
-    let hierarchies = Hierarchies::find().expect("cgroups");
-    let in_force = hierarchies.limits(&world.cgroup());
-    assert_eq!(
-        (in_force.memory, in_force.milli_cpus, in_force.pids),
-        (Some(64 << 20), Some(500), Some(20))
-    );
-    assert!(world.observed().drift.is_empty());
-    if let Role::Container(container) = &mut desired.workload.role {
-        limit(128 << 20, 1500, 30)(container);
-    }
-    world.wait(world.engine.update(&desired)).expect("update");
-    let in_force = hierarchies.limits(&world.cgroup());
-    assert_eq!(
-        (in_force.memory, in_force.milli_cpus, in_force.pids),
-        (Some(128 << 20), Some(1500), Some(30))
-    );
-    assert!(world.observed().drift.is_empty());
-    let other = windlass::shim::Cgroup { memory: Some(256 << 20), ..in_force };
-    hierarchies.limit(&other).expect("limit");
-    let drift = world.observed().drift;
-    assert_eq!(drift.into_iter().collect::<Vec<_>>(), [("mem_limit".into(), "256MiB".into())]);
-}
-
-#[test]
-fn a_container_dies_with_its_shim_and_leaves_nothing() {
-    let Some(world) = World::new() else { return };
-    let desired = sleeping(&world, |_, _| {});
-    let alive = look(&world.run()).expect("alive");
-    let process = rustix::process::Pid::from_raw(alive.status.shim_pid).expect("pid");
-    rustix::process::kill_process(process, rustix::process::Signal::KILL).expect("kill");
-    let code = world.wait(world.engine.exited(&world.stack, &world.id)).expect("exit");
-    assert_eq!(code, 137);
-    assert!(matches!(world.observed().state, State::Exited(exit) if exit.code.is_none()));
-    world.wait(world.engine.start(&desired)).expect("start again");
-    assert!(matches!(world.observed().state, State::Running { .. }));
-    let again = look(&world.run()).expect("alive").status.shim_pid;
+    let count = "find /dev -type c -o -type b | grep -v -e /dev/pt -e /dev/console | wc -l";
+    let of_host = std::process::Command::new("sh").args(["-c", count]).output().expect("count");
+    let script = format!("{count}; test -c /dev/net/tun && head -c 1 /dev/zero | wc -c");
+    let (code, output) = world.script(&script, |_, container| container.privileged = true);
+    assert_eq!(code, 0, "{output}");
+    let of_host = String::from_utf8_lossy(&of_host.stdout).trim().to_owned();
+    assert_eq!(output, format!("{of_host}\n1\n"));
     world.wait(world.engine.remove(&world.stack, &world.id, true)).expect("remove");
-    assert!(!Path::new(&format!("/proc/{again}/exe")).exists());
-    assert!(!Hierarchies::find().expect("cgroups").exists(&world.cgroup()));
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mounts");
-    assert!(!mounts.contains(&*world.home.path().to_string_lossy()), "a mount is left");
-    assert!(world.all().is_empty());
-}
-
-#[test]
-fn its_process_killed_from_outside_is_recorded() {
-    let Some(world) = World::new() else { return };
-    sleeping(&world, |_, _| {});
-    let State::Running { pid } = world.observed().state else { panic!("it does not run") };
-    let process = rustix::process::Pid::from_raw(pid).expect("pid");
-    rustix::process::kill_process(process, rustix::process::Signal::KILL).expect("kill");
-    let code = world.wait(world.engine.exited(&world.stack, &world.id)).expect("exit");
-    assert_eq!(code, 137);
-    assert!(!world.observed().minded);
-}
-
-#[test]
-fn a_making_that_was_cut_short_is_seen_and_finished() {
-    let Some(world) = World::new() else { return };
-    let desired = world.desired(sh("true"));
-    world.wait(world.engine.create(&desired)).expect("create");
-    let directory = world.directories.instance(&world.stack, &world.id);
-    let mut record = InstanceRecord::read(&directory).expect("record").expect("record");
-    record.complete = false;
-    record.write(&directory).expect("write");
-    std::fs::write(directory.join("upper/rubbish"), "").expect("rubbish");
-    assert!(matches!(world.observed().state, State::HalfMade));
-    world.wait(world.engine.create(&desired)).expect("create");
-    assert!(matches!(world.observed().state, State::Created));
-    assert!(!directory.join("upper/rubbish").exists());
+    let (_, output) = world.script(count, |_, _| {});
+    assert_eq!(output, "6\n", "others have their own few");
 }
 
 #[test]
@@ -544,79 +223,4 @@ fn a_terminal_is_one_inside_and_can_be_attached() {
         let (_, bytes) = attached.next_output().expect("read").expect("still there");
         seen.push_str(&String::from_utf8_lossy(&bytes));
     }
-}
-
-/// A bridge of the test's own, gone with it.
-struct Bridge(String);
-
-impl Bridge {
-    fn new(number: u32, address: &str) -> Self {
-        let bridge = Self(format!("wlt{number}-{}", std::process::id()));
-        bridge.ip(&["link", "add", &bridge.0, "type", "bridge"]);
-        bridge.ip(&["addr", "add", address, "dev", &bridge.0]);
-        bridge.ip(&["link", "set", &bridge.0, "up"]);
-        bridge
-    }
-
-    fn ip(&self, arguments: &[&str]) {
-        let status = std::process::Command::new("ip").args(arguments).status().expect("ip");
-        assert!(status.success(), "ip {arguments:?} on {}", self.0);
-    }
-}
-
-impl Drop for Bridge {
-    fn drop(&mut self) {
-        drop(std::process::Command::new("ip").args(["link", "del", &self.0]).status());
-    }
-}
-
-#[test]
-fn it_is_on_its_networks_and_leaves_no_interface() {
-    let Some(world) = World::new() else { return };
-    let bridge = Bridge::new(0, "10.213.77.1/24");
-    let host_interface = format!("wltv-{}", std::process::id());
-    let sys = PathBuf::from(format!("/sys/class/net/{host_interface}"));
-    let desired = sleeping(&world, |desired, _| {
-        desired.addresses.push(Address {
-            network: "back".into(),
-            bridge: bridge.0.clone(),
-            host_interface: host_interface.clone(),
-            ipv4: "10.213.77.5".parse().expect("address"),
-            subnet: "10.213.77.0/24".parse().expect("subnet"),
-            gateway: "10.213.77.1".parse().expect("address"),
-            default_route: true,
-            mac: "02:11:22:33:44:55".into(),
-            mtu: 1400,
-        });
-    });
-    let shown = world.exec(&capture(&["sh", "-c", "ip addr; ip route; cat /etc/resolv.conf"]));
-    for text in [
-        "mtu 1400",
-        "02:11:22:33:44:55",
-        "10.213.77.5/24 brd 10.213.77.255",
-        "default via 10.213.77.1 dev eth0",
-        "nameserver 10.213.77.1",
-        "search test.windlass.internal",
-    ] {
-        assert!(shown.output.contains(text), "{text} is not in {}", shown.output);
-    }
-    let ping = capture(&["ping", "-c", "1", "-W", "5", "10.213.77.1"]);
-    assert_eq!(world.exec(&ping).code, 0);
-    let label = std::fs::read_to_string(sys.join("ifalias")).expect("ifalias");
-    assert!(label.starts_with("windlass:") && label.contains(":test:"), "{label}");
-    let master = std::fs::read_link(sys.join("master")).expect("master");
-    assert!(master.ends_with(&bridge.0));
-    assert!(matches!(world.observed().state, State::Running { .. }));
-    bridge.ip(&["link", "del", &host_interface]);
-    assert!(matches!(world.observed().state, State::Degraded { .. }));
-    world.stop(Duration::from_secs(10));
-    world.wait(world.engine.start(&desired)).expect("start again");
-    assert!(sys.exists());
-    let alive = look(&world.run()).expect("alive");
-    let process = rustix::process::Pid::from_raw(alive.status.shim_pid).expect("pid");
-    rustix::process::kill_process(process, rustix::process::Signal::KILL).expect("kill");
-    world.wait(world.engine.exited(&world.stack, &world.id)).expect("exit");
-    // A shim that was killed leaves it to the kernel, which takes its time:
-    // the next start must not trip over it.
-    world.wait(world.engine.start(&desired)).expect("start at once");
 }

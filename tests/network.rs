@@ -3,6 +3,7 @@
 
 mod support;
 #[path = "network/world.rs"]
+#[expect(dead_code, reason = "the file of Docker's tests uses the rest")]
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -458,42 +459,5 @@ fn a_forwarder_stays_while_its_ports_do() {
         networks.open_ports(stack, &id, &[]).await.expect("none");
         networks.remove_firewall(stack).await.expect("remove");
         assert!(!own.exists(), "nothing is left");
-    });
-}
-
-/// Where Docker is, its chain lets our bridges pass only by our rule.
-#[test]
-fn dockers_firewall_lets_our_bridges_pass() {
-    if !world::has("iptables") {
-        return;
-    }
-    World::run("docker", async |world| {
-        let plan = world.plan("back", "10.77.0.0/24");
-        let (stack, networks) = (&world.stack, &world.networks);
-        networks.create(stack, &plan).await.expect("create");
-        let docker = async || networks.observe(stack).await.expect("observe")[0].docker_accepts;
-        assert_eq!(docker().await, None);
-
-        run("ip link add docker0 type bridge");
-        run("iptables -P FORWARD DROP; iptables -N DOCKER-USER; iptables -A DOCKER-USER -j RETURN");
-        run("iptables -I FORWARD -j DOCKER-USER");
-        let filtered = World::set_bridge_filter("1");
-        assert_eq!(docker().await, Some(false));
-        let (one, other) = (World::join(&plan, "10.77.0.2"), World::join(&plan, "10.77.0.3"));
-        serve(&other, "other");
-        let address: SocketAddr = "10.77.0.3:80".parse().expect("address");
-        if filtered {
-            assert_eq!(one.within(move || reach(address)), None, "Docker drops it");
-        }
-        networks.apply_firewall(stack, &rules(&[&plan], &[])).await.expect("apply");
-        assert_eq!(docker().await, Some(true));
-        assert_eq!(one.within(move || reach(address)).as_deref(), Some("other"));
-
-        run(&format!("iptables -D DOCKER-USER 1; ip link show {}", plan.bridge));
-        assert_eq!(docker().await, Some(false), "a rule was deleted");
-        networks.apply_firewall(stack, &rules(&[&plan], &[])).await.expect("apply");
-        assert_eq!(docker().await, Some(true));
-        networks.remove_firewall(stack).await.expect("remove");
-        assert_eq!(run("iptables -S DOCKER-USER"), "-N DOCKER-USER\n-A DOCKER-USER -j RETURN\n");
     });
 }

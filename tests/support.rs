@@ -33,6 +33,23 @@ pub fn needs_root(engine: &str) -> bool {
     false
 }
 
+/// How the groups of tests begin; their process follows.
+const PREFIX: &str = "wl-test-";
+
+/// A test that is killed leaves its groups: the next one removes them.
+fn clear_after_the_killed() {
+    let Ok(hierarchies) = Hierarchies::find() else { return };
+    for name in hierarchies.below(Path::new("windlass.slice")) {
+        let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once('-'));
+        let pid = owner.and_then(|(pid, _)| pid.parse::<u32>().ok());
+        if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            let cgroup = format!("windlass.slice/{name}/one");
+            hierarchies.kill(&cgroup);
+            drop(hierarchies.remove(&cgroup));
+        }
+    }
+}
+
 /// A directory and a cgroup that vanish with everything in them, also when the
 /// test fails.
 pub struct Home {
@@ -42,7 +59,9 @@ pub struct Home {
 
 impl Home {
     pub fn new() -> Self {
-        let directory = tempfile::Builder::new().prefix("wl-test-").tempdir().expect("directory");
+        clear_after_the_killed();
+        let prefix = format!("{PREFIX}{}-", std::process::id());
+        let directory = tempfile::Builder::new().prefix(&prefix).tempdir().expect("directory");
         let name = directory.path().file_name().expect("name").to_string_lossy().into_owned();
         Self { directory, cgroup: format!("windlass.slice/{name}/one") }
     }
@@ -93,7 +112,7 @@ pub fn busybox_root(at: &Path) -> bool {
     };
     std::fs::copy(busybox, bin.join("busybox")).expect("busybox");
     let applets = "sh cat echo ls sleep id env touch chmod mount mknod printf stat hostname \
-                   ip ping true false test kill head dd mkdir unshare ps wc tr grep pwd";
+                   ip ping true false test kill head dd mkdir unshare ps wc tr grep pwd find";
     for applet in applets.split_whitespace() {
         std::os::unix::fs::symlink("busybox", bin.join(applet)).expect("link");
     }

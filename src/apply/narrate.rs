@@ -66,8 +66,10 @@ pub(super) fn done(plan: &Plan, resource: &Resource, last: &Action) -> (String, 
         Action::Unpause(..) => "running",
         Action::SetDiskAside(_) => "set aside",
         Action::Adopt(..) => "adopted",
-        Action::Await { condition, .. } => match condition {
+        Action::Await { condition, check, .. } => match condition {
             Condition::ServiceStarted => "started",
+            // The plan knew of no check: only its image may have had one.
+            Condition::ServiceHealthy if check.is_none() => "started",
             Condition::ServiceReady => "ready",
             Condition::ServiceHealthy => "healthy",
             Condition::ServiceCompletedSuccessfully => "completed",

@@ -1,10 +1,13 @@
 //! The table from a step to the engine's call: one line each. It chooses
 //! nothing and keeps nothing.
 
+use std::net::Ipv4Addr;
+
 use crate::engine::{EngineError, ErrorKind, error::Reason};
 use crate::health::Patient;
 use crate::plan::{Action, Step};
-use crate::stack::{Condition, Healthcheck, InstanceId, Kind, Probe};
+use crate::stack::health::effective;
+use crate::stack::{Condition, Healthcheck, InstanceId, Kind};
 
 use super::Walk;
 
@@ -35,10 +38,17 @@ pub(super) async fn perform(walk: &Walk, step: &Step) -> Result<(), EngineError>
         Action::Adopt(id, kind) => world.workloads(*kind).adopt(stack, id).await,
         Action::OpenPorts(id, forwards) => world.networks.open_ports(stack, id, forwards).await,
         Action::ClosePorts(id) => world.networks.close_ports(stack, id).await,
-        Action::Await { id, kind, condition, check } => {
-            wait(walk, id, *kind, *condition, check.as_ref()).await
+        Action::Await { id, kind, condition, check, address } => {
+            let health = Health { check: check.as_ref(), address: *address };
+            wait(walk, id, *kind, *condition, &health).await
         }
     }
+}
+
+/// How its health is asked about, as the plan has it.
+struct Health<'a> {
+    check: Option<&'a Healthcheck>,
+    address: Option<Ipv4Addr>,
 }
 
 /// Waits until the condition holds, or until it no longer can.
@@ -47,7 +57,7 @@ async fn wait(
     id: &InstanceId,
     kind: Kind,
     condition: Condition,
-    check: Option<&Healthcheck>,
+    asked: &Health<'_>,
 ) -> Result<(), EngineError> {
     let engine = walk.world.workloads(kind);
     match condition {
@@ -58,12 +68,17 @@ async fn wait(
             if code == 0 { Ok(()) } else { Err(ended(id, kind, code)) }
         }
         Condition::ServiceHealthy => {
-            engine.ready(&walk.stack, id, &walk.events).await?;
-            let Some(check) = check.filter(|check| check.test != Probe::Disabled) else {
-                return Ok(());
+            let image = engine.image_check(&walk.stack, id).await?;
+            let check = match (effective(asked.check, image.as_ref()), kind) {
+                // Its image, which is here by now, has no check either: it runs.
+                (None, Kind::Container) => return Ok(()),
+                (None, Kind::Vm) => return engine.ready(&walk.stack, id, &walk.events).await,
+                (Some(check), _) => check,
             };
+            engine.ready(&walk.stack, id, &walk.events).await?;
             let (world, stack) = (walk.world.clone(), walk.stack.clone());
-            let patient = Patient { world, stack, id: id.clone(), kind, check: check.clone() };
+            let address = asked.address;
+            let patient = Patient { world, stack, id: id.clone(), kind, check, address };
             walk.health.until_healthy(&patient, &walk.events).await
         }
     }

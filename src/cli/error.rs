@@ -213,16 +213,16 @@ impl CommandError {
                 ReconcileError::State(_) | ReconcileError::Blocked(_) => Exit::Failed,
             },
             Self::Told(exit) => *exit,
+            // Whoever read our output has seen enough.
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
             Self::NotRunning { .. }
             | Self::Supervisor { .. }
             | Self::Supervise(_)
             | Self::Spawn(_)
             | Self::State(_)
             | Self::File { .. }
-            | Self::Setup { .. } => Exit::Failed,
-            // Whoever read our output has seen enough.
-            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
-            Self::Output(_) => Exit::Failed,
+            | Self::Setup { .. }
+            | Self::Output(_) => Exit::Failed,
         }
     }
 

@@ -8,13 +8,15 @@ mod configuration;
 mod error;
 mod exec;
 mod files;
+mod groups;
 mod life;
 mod look;
 mod mounts;
 mod signals;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -28,7 +30,7 @@ use crate::image::{ContainerImage, ImageError, Store};
 use crate::observed::ObservedInstance;
 use crate::plan::Desired;
 use crate::shim::{Launcher, ended, look as look_at};
-use crate::stack::{InstanceId, Kind, StackName};
+use crate::stack::{Healthcheck, InstanceId, Kind, StackName};
 use crate::state::{Directories, InstanceRecord, names};
 
 /// How long the kernel may take to end what it was told to kill.
@@ -58,6 +60,8 @@ struct Home {
     id: String,
     launcher: Arc<Launcher>,
     images: Arc<dyn ContainerImages>,
+    /// Stacks whose leftover groups were looked for.
+    swept: Mutex<BTreeSet<StackName>>,
 }
 
 impl Home {
@@ -86,7 +90,8 @@ impl Embedded {
         launcher: Arc<Launcher>,
         images: Arc<dyn ContainerImages>,
     ) -> Self {
-        Self(Arc::new(Home { directories, id: home_id, launcher, images }))
+        let swept = Mutex::default();
+        Self(Arc::new(Home { directories, id: home_id, launcher, images, swept }))
     }
 
     /// Runs blocking work on a thread for it.
@@ -267,6 +272,14 @@ impl Workloads for Embedded {
             ended.map_err(|error| EmbeddedError::from(error).during("wait for", name(id)))?;
         // Nobody saw it: it was killed with its shim.
         Ok(exit.code.unwrap_or(137))
+    }
+
+    async fn image_check(&self, stack: &StackName, id: &InstanceId) -> Result<Option<Healthcheck>> {
+        let (stack, id_of) = (stack.clone(), id.clone());
+        self.block("look at the image of", name(id), move |home| {
+            look::image_check(home, &stack, &id_of)
+        })
+        .await
     }
 
     fn exec(&self) -> Option<&dyn Exec> {

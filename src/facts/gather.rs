@@ -13,7 +13,7 @@ use crate::network::{allocation, facts as network, ports};
 use crate::observed::Observed;
 use crate::plan::{Options, Pull};
 use crate::stack::workload::{SecretSource, Workload};
-use crate::stack::{ImageSource, Kind, MountSource, Protocol, Stack};
+use crate::stack::{Healthcheck, ImageSource, Kind, MountSource, Protocol, Stack};
 use crate::state::ledger::{self, Found};
 use crate::world::World;
 
@@ -24,7 +24,8 @@ pub async fn gather(
     observed: &Observed,
     options: &Options,
 ) -> Result<Facts, EngineError> {
-    let (images, fresh_images) = images(world, stack, options).await?;
+    let Known { here: images, checks: image_checks, fresh: fresh_images } =
+        images(world, stack, options).await?;
     let memory = memory::read().map_err(system("read the memory of", "the host"))?;
     let network = network::look(&world.home_id, &stack.name)
         .map_err(system("look at the network of", "the host"))?;
@@ -37,6 +38,7 @@ pub async fn gather(
         recorded_subnets: recorded_subnets(world, stack)?,
         taken_ports: ports::taken(&wanted_ports(stack, observed), &own),
         images,
+        image_checks,
         fresh_images,
         memory_total: memory.total,
         memory_available: memory.available,
@@ -50,30 +52,36 @@ pub async fn gather(
     })
 }
 
-type Digests = BTreeMap<ImageSource, String>;
-
 /// What is in the store, and with `--pull` what the registries say now.
-async fn images(
-    world: &World,
-    stack: &Stack,
-    options: &Options,
-) -> Result<(Digests, Digests), EngineError> {
+#[derive(Default)]
+struct Known {
+    here: BTreeMap<ImageSource, String>,
+    checks: BTreeMap<ImageSource, Healthcheck>,
+    fresh: BTreeMap<ImageSource, String>,
+}
+
+async fn images(world: &World, stack: &Stack, options: &Options) -> Result<Known, EngineError> {
     let wanted: BTreeSet<(&ImageSource, Kind)> =
         stack.workloads.values().map(|workload| (&workload.image, workload.kind())).collect();
-    let (mut here, mut fresh) = (Digests::new(), Digests::new());
+    let mut found = Known::default();
     for (source, kind) in wanted {
         if let Some(digest) = world.images.lookup(source, kind).await? {
-            here.insert(source.clone(), digest);
+            if kind == Kind::Container
+                && let Some(check) = world.images.healthcheck(&digest).await?
+            {
+                found.checks.insert(source.clone(), check);
+            }
+            found.here.insert(source.clone(), digest);
         }
         // Only a registry's reference can mean something else today than yesterday.
         if options.pull == Pull::Always
             && kind == Kind::Container
             && matches!(source, ImageSource::Reference(_))
         {
-            fresh.insert(source.clone(), world.images.resolve(source, kind).await?);
+            found.fresh.insert(source.clone(), world.images.resolve(source, kind).await?);
         }
     }
-    Ok((here, fresh))
+    Ok(found)
 }
 
 fn recorded_subnets(

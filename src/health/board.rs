@@ -3,6 +3,7 @@
 //! it, so that nobody is asked twice. It decides nothing.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, watch};
@@ -56,6 +57,8 @@ pub struct Patient {
     pub kind: Kind,
     /// Its check.
     pub check: Healthcheck,
+    /// Where the host asks it over the network.
+    pub address: Option<Ipv4Addr>,
 }
 
 impl Drop for Inner {
@@ -184,8 +187,8 @@ async fn ask_on(
     };
     let (id, kind, check) = (&patient.id, patient.kind, &patient.check);
     let directory = patient.world.directories.instance(&patient.stack, id);
-    let stack = &patient.stack;
-    let watched = Watched { stack, id, kind, check, exec, directory: &directory };
+    let (stack, address) = (&patient.stack, patient.address);
+    let watched = Watched { stack, id, kind, check, exec, address, directory: &directory };
     let grace_ends = Instant::now() + check.start_period;
     let mut last: Option<Health> = None;
     loop {

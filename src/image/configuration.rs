@@ -1,6 +1,7 @@
 //! An image's configuration document, as Docker and OCI write it.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use oci_spec::image::Config;
@@ -101,6 +102,7 @@ impl Check {
             retries: if self.retries == 0 { 3 } else { self.retries },
             start_period: or(self.start_period, 0),
             start_interval: or(self.start_interval, 5),
+            defaulted: BTreeSet::new(),
         })
     }
 }

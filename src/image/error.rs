@@ -49,6 +49,14 @@ pub enum ImageError {
         /// What the client said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A server's certificate is not accepted.
+    #[error("the certificate of the server of `{name}` is not trusted: {why}")]
+    Untrusted {
+        /// The image, as written.
+        name: String,
+        /// Why not.
+        why: Distrust,
+    },
     /// The registry answers and has no such image.
     #[error("the registry `{registry}` has no image `{name}`")]
     Unknown {
@@ -65,7 +73,7 @@ pub enum ImageError {
         /// Who was asked.
         registry: String,
         /// `it wants a login`, `the login was not accepted`.
-        why: &'static str,
+        why: String,
     },
     /// The registry said something else.
     #[error("the registry of `{name}` failed")]
@@ -204,6 +212,23 @@ pub enum ImageError {
     Interrupted(#[source] tokio::task::JoinError),
 }
 
+/// Why a certificate is not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum Distrust {
+    /// Its authority is none of this host's.
+    #[error("nobody this host trusts has signed it")]
+    Unknown,
+    /// Its time is over.
+    #[error("it has expired")]
+    Expired,
+    /// It names other servers.
+    #[error("it is for another name")]
+    OtherName,
+    /// It cannot be used at all.
+    #[error("{0}")]
+    Damaged(rustls::CertificateError),
+}
+
 impl ImageError {
     /// Wraps what the kernel said about `path`.
     pub(super) fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
@@ -220,7 +245,10 @@ impl ImageError {
             | Self::ProgramMissing { .. }
             | Self::KeyringMissing { .. }
             | Self::Download { .. } => ErrorKind::Unavailable,
-            Self::InUse { .. } | Self::Hostile { .. } | Self::Denied { .. } => ErrorKind::Refused,
+            Self::InUse { .. }
+            | Self::Hostile { .. }
+            | Self::Denied { .. }
+            | Self::Untrusted { .. } => ErrorKind::Refused,
             Self::Reference { .. }
             | Self::Platform { .. }
             | Self::Unusable { .. }
@@ -247,6 +275,11 @@ impl ImageError {
                 "images here: {}; `build.bootstrap` makes one from your mirror",
                 here.join(", ")
             ),
+            Self::Untrusted { why: Distrust::Unknown, .. } => {
+                "put the authority's certificate into `/usr/local/share/ca-certificates/NAME.crt` \
+                 and run `update-ca-certificates`, or name its file in `SSL_CERT_FILE`"
+                    .to_owned()
+            }
             Self::Unknown { name, .. } => format!("check the spelling and the tag of `{name}`"),
             Self::Denied { registry, .. } => format!("`docker login {registry}` stores a login"),
             Self::ProgramMissing { package, .. } | Self::KeyringMissing { package, .. } => {

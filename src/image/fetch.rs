@@ -17,13 +17,18 @@ use super::registry::Remote;
 use super::{ImageError, Store, bootstrap, catalogue, disk, http, import, layers, registry};
 use crate::engine::{Images, Result as EngineResult};
 use crate::event::Events;
-use crate::stack::{ImageSource, Kind, Recipe};
+use crate::stack::{Healthcheck, ImageSource, Kind, Recipe};
 
 #[async_trait]
 impl Images for Store {
     async fn lookup(&self, source: &ImageSource, kind: Kind) -> EngineResult<Option<String>> {
         let looked_up = || self.layout.lookup(&canonical(source, kind)?, kind);
         looked_up().map_err(|error| error.of("find", source))
+    }
+
+    async fn healthcheck(&self, digest: &str) -> EngineResult<Option<Healthcheck>> {
+        let read = self.container(digest).map(|image| image.healthcheck);
+        read.map_err(|error| error.of("look at", &ImageSource::Reference(digest.to_owned())))
     }
 
     async fn resolve(&self, source: &ImageSource, kind: Kind) -> EngineResult<String> {

@@ -1,6 +1,7 @@
 //! HTTP as images need it: who answers at all, documents, and large files that
 //! are resumed. It checks digests; what a file means is others' business.
 
+use std::error::Error;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -10,8 +11,8 @@ use futures_util::StreamExt;
 use reqwest::header::RANGE;
 use reqwest::{Client, Response, StatusCode};
 
-use super::ImageError;
 use super::digest::Hasher;
+use super::error::{Distrust, ImageError};
 use super::progress::Progress;
 use super::room::Room;
 use super::scratch;
@@ -58,7 +59,45 @@ pub(super) async fn reach(url: &str, name: &str) -> Result<(), ImageError> {
     asked.await.map(drop).map_err(|error| unreachable(name, started, error))
 }
 
+/// An error and what led to it. An `io::Error` hides what it carries from the
+/// usual chain of causes.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| {
+        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(carried) => Some(carried),
+            None => (**error).source(),
+        }
+    })
+}
+
+/// What TLS itself said, where it was that which failed.
+pub(super) fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    causes(error).find_map(|error| error.downcast_ref())
+}
+
+/// Whether the other side went away in the middle of a sentence.
+pub(super) fn hung_up(error: &(dyn Error + 'static)) -> bool {
+    causes(error).filter_map(|error| error.downcast_ref::<io::Error>()).any(|error| {
+        matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset)
+    })
+}
+
+/// Why a server's certificate was not accepted; `None`: something else failed.
+pub(super) fn distrust(error: &(dyn Error + 'static)) -> Option<Distrust> {
+    use rustls::CertificateError as Why;
+    let rustls::Error::InvalidCertificate(why) = tls_error(error)? else { return None };
+    Some(match why {
+        Why::UnknownIssuer => Distrust::Unknown,
+        Why::Expired | Why::ExpiredContext { .. } => Distrust::Expired,
+        Why::NotValidForName | Why::NotValidForNameContext { .. } => Distrust::OtherName,
+        other => Distrust::Damaged(other.clone()),
+    })
+}
+
 fn unreachable(name: &str, started: Instant, error: reqwest::Error) -> ImageError {
+    if let Some(why) = distrust(&error) {
+        return ImageError::Untrusted { name: name.to_owned(), why };
+    }
     ImageError::Unreachable {
         name: name.to_owned(),
         how: after("connect failed", started),

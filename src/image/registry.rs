@@ -21,6 +21,7 @@ use oci_client::manifest::{OciDescriptor, OciImageManifest};
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Reference, RegistryOperation};
 
+use self::credential::Login;
 use super::ImageError;
 use super::configuration::Configuration;
 use super::digest::{self, Hasher};
@@ -50,7 +51,7 @@ pub(super) fn parse(name: &str) -> Result<Reference, ImageError> {
 pub(super) struct Remote {
     name: String,
     reference: Reference,
-    auth: RegistryAuth,
+    login: Login,
     client: Client,
 }
 
@@ -60,28 +61,47 @@ impl Remote {
         http::prepare_tls();
         let reference = parse(name)?;
         let registry = reference.registry().to_owned();
-        let auth = blocking(move || Ok(credential::of(&registry))).await?;
-        // One client for each registry and login: it keeps what it was let in with.
+        let login = blocking(move || Ok(credential::of(&registry))).await?;
+        let started = Instant::now();
+        let mut error = None;
+        for protocol in protocols(reference.resolve_registry()) {
+            let remote = Self::new(name, &reference, &login, protocol.clone());
+            let ask =
+                remote.client.auth(&remote.reference, &remote.login.auth, RegistryOperation::Pull);
+            let left = FIRST_ANSWER.saturating_sub(started.elapsed());
+            match tokio::time::timeout(left, ask).await {
+                Ok(Ok(_)) => return Ok(remote),
+                Ok(Err(found)) => {
+                    let clear = speaks_in_the_clear(&found);
+                    error = Some(remote.failed(found, started));
+                    if !clear {
+                        break;
+                    }
+                }
+                Err(elapsed) => {
+                    error = Some(ImageError::Unreachable {
+                        name: remote.name,
+                        how: http::after("no answer", started),
+                        here: Vec::new(),
+                        source: Box::new(elapsed),
+                    });
+                    break;
+                }
+            }
+        }
+        Err(error.unwrap_or_else(|| ImageError::NotHere { name: shown(name) }))
+    }
+
+    /// One client for each registry and login: it keeps what it was let in with.
+    fn new(name: &str, reference: &Reference, login: &Login, protocol: ClientProtocol) -> Self {
         let client = Client::new(ClientConfig {
-            protocol: protocol(reference.resolve_registry()),
+            protocol,
             connect_timeout: Some(CONNECT),
             read_timeout: Some(SILENCE),
             platform_resolver: Some(Box::new(linux_amd64_resolver)),
             ..ClientConfig::default()
         });
-        let remote = Self { name: shown(name), reference, auth, client };
-        let started = Instant::now();
-        let asked = remote.client.auth(&remote.reference, &remote.auth, RegistryOperation::Pull);
-        match tokio::time::timeout(FIRST_ANSWER, asked).await {
-            Ok(Ok(_)) => Ok(remote),
-            Ok(Err(error)) => Err(remote.failed(error, started)),
-            Err(elapsed) => Err(ImageError::Unreachable {
-                name: remote.name,
-                how: http::after("no answer", started),
-                here: Vec::new(),
-                source: Box::new(elapsed),
-            }),
-        }
+        Self { name: shown(name), reference: reference.clone(), login: login.clone(), client }
     }
 
     /// The digest that the reference has now, for this platform.
@@ -90,7 +110,7 @@ impl Remote {
     }
 
     async fn manifest(&self) -> Result<(OciImageManifest, String), ImageError> {
-        let ask = || self.client.pull_image_manifest(&self.reference, &self.auth);
+        let ask = || self.client.pull_image_manifest(&self.reference, &self.login.auth);
         self.patiently(ask).await
     }
 
@@ -220,8 +240,16 @@ impl Remote {
     /// The registry's words in ours.
     fn failed(&self, error: OciDistributionError, started: Instant) -> ImageError {
         let (name, registry) = (self.name.clone(), self.reference.registry().to_owned());
-        let anonymous = matches!(self.auth, RegistryAuth::Anonymous);
-        let why = if anonymous { "it wants a login" } else { "the login was not accepted" };
+        let why = match (&self.login.auth, &self.login.missing) {
+            (RegistryAuth::Anonymous, None) => "it wants a login".to_owned(),
+            (RegistryAuth::Anonymous, Some(missing)) => {
+                format!("it wants a login, and none could be read from {missing}")
+            }
+            _ => "the login was not accepted".to_owned(),
+        };
+        if let Some(why) = http::distrust(&error) {
+            return ImageError::Untrusted { name, why };
+        }
         match &error {
             OciDistributionError::RequestError(source)
                 if source.is_connect() || source.is_timeout() =>
@@ -362,11 +390,18 @@ pub(super) fn digest_like(path: &Path, expected: &str) -> Result<String, ImageEr
     hashing.finish().map_err(ImageError::io("read", path))
 }
 
-/// As Docker does: registries on this machine speak plain HTTP.
-fn protocol(registry: &str) -> ClientProtocol {
+/// As Docker does: registries on this machine may speak plain HTTP, and are
+/// asked in the clear where they do not understand TLS.
+fn protocols(registry: &str) -> Vec<ClientProtocol> {
     let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
     let is_here = host == "localhost" || host == "[::1]" || host.starts_with("127.");
-    if is_here { ClientProtocol::Http } else { ClientProtocol::Https }
+    let in_the_clear = is_here.then_some(ClientProtocol::Http);
+    [ClientProtocol::Https].into_iter().chain(in_the_clear).collect()
+}
+
+/// Whether what answered a TLS greeting was not TLS.
+fn speaks_in_the_clear(error: &OciDistributionError) -> bool {
+    matches!(http::tls_error(error), Some(rustls::Error::InvalidMessage(_))) || http::hung_up(error)
 }
 
 fn is_passing(error: &OciDistributionError) -> bool {
@@ -397,9 +432,12 @@ mod tests {
 
     #[test]
     fn only_this_machine_is_spoken_to_in_the_clear() {
-        assert!(matches!(protocol("127.0.0.1:5000"), ClientProtocol::Http));
-        assert!(matches!(protocol("localhost"), ClientProtocol::Http));
-        assert!(matches!(protocol("localhost.example.org"), ClientProtocol::Https));
-        assert!(matches!(protocol("ghcr.io"), ClientProtocol::Https));
+        for (registry, expected) in
+            [("127.0.0.1:5000", 2), ("localhost", 2), ("localhost.example.org", 1), ("ghcr.io", 1)]
+        {
+            let protocols = protocols(registry);
+            assert!(matches!(protocols[0], ClientProtocol::Https));
+            assert_eq!(protocols.len(), expected, "{registry}");
+        }
     }
 }

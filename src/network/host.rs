@@ -72,9 +72,9 @@ impl HostNetworks {
         names::table(&self.home_id, stack)
     }
 
-    /// What our rules in other people's chains carry.
-    fn comment(&self, stack: &StackName) -> String {
-        format!("windlass:{}", names::stack_id(&self.home_id, stack))
+    /// Our place in Docker's firewall.
+    fn docker(&self, stack: &StackName) -> docker::Place {
+        docker::Place::new(&names::stack_id(&self.home_id, stack))
     }
 
     /// What of the host is the stack's.
@@ -109,8 +109,9 @@ impl HostNetworks {
             return Ok(Vec::new());
         }
         let addresses = kernel.addresses()?;
+        let place = self.docker(stack);
         let docker = if links.values().any(is_dockers) {
-            docker::observe(&self.comment(stack)).map_err(io::Error::other)?
+            place.observe(interfaces(&links)).map_err(io::Error::other)?
         } else {
             None
         };
@@ -125,7 +126,7 @@ impl HostNetworks {
                 up: link.up,
                 names_alive: process::is_alive(&directory),
                 zone: zone_in(&directory),
-                docker_accepts: docker::accepts(docker.as_ref(), &link.name),
+                docker_accepts: docker.as_ref().map(|seen| place.accepts(seen, &link.name)),
                 name,
             }
         });
@@ -204,17 +205,22 @@ impl Networks for HostNetworks {
         firewall::apply(ruleset).map_err(of_firewall("set up", stack))?;
         let look = || Kernel::open()?.links();
         let links = look().map_err(|error| system("look at", "the host's interfaces", error))?;
-        if links.values().any(is_dockers) {
-            let bridges = ruleset.networks.iter().map(|network| network.bridge.as_str()).collect();
-            docker::accept(&self.comment(stack), &bridges)
-                .map_err(of_firewall("pass Docker's", stack))?;
+        if !links.values().any(is_dockers) {
+            return Ok(());
         }
-        Ok(())
+        let place = self.docker(stack);
+        let bridges = ruleset.networks.iter().map(|network| network.bridge.as_str()).collect();
+        let seen = place.observe(interfaces(&links));
+        seen.and_then(|seen| seen.map_or(Ok(()), |seen| place.accept(&seen, &bridges)))
+            .map_err(of_firewall("pass Docker's", stack))
     }
 
     async fn remove_firewall(&self, stack: &StackName) -> Result<()> {
         firewall::remove(&self.table(stack)).map_err(of_firewall("remove", stack))?;
-        docker::remove(&self.comment(stack)).map_err(of_firewall("leave Docker's", stack))?;
+        let place = self.docker(stack);
+        let seen = place.observe(std::iter::empty());
+        seen.and_then(|seen| seen.map_or(Ok(()), |seen| place.remove(&seen)))
+            .map_err(of_firewall("leave Docker's", stack))?;
         // Numbers that were chosen for ports end with the stack.
         for directory in self.forwarders(stack).iter().filter(|path| !process::is_alive(path)) {
             clear(directory).map_err(|error| system("clean up after", stack.as_str(), error))?;
@@ -278,6 +284,11 @@ impl HostNetworks {
 fn is_dockers(link: &Link) -> bool {
     let name = link.name.as_str();
     link.bridge && (name.starts_with("docker") || name.starts_with("br-"))
+}
+
+/// The names of all interfaces.
+fn interfaces(links: &BTreeMap<u32, Link>) -> impl Iterator<Item = &str> {
+    links.values().map(|link| link.name.as_str())
 }
 
 fn read_served(directory: &Path) -> Option<Served> {

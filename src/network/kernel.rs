@@ -1,25 +1,21 @@
 //! What the kernel knows about links, addresses and routes of the caller's
-//! network namespace, and the few changes that bridges need. Synchronous: one
-//! request, one answer, on the calling thread, because a namespace belongs to a
-//! thread. It knows nothing of stacks.
+//! network namespace, and the few changes that bridges need. Synchronous, on the
+//! calling thread, because a namespace belongs to a thread. It knows nothing of
+//! stacks.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::Ipv4Net;
-use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
-    NetlinkPayload,
-};
 use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
 use netlink_packet_route::link::{
     InfoKind, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage,
 };
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use netlink_sys::Socket;
-use netlink_sys::protocols::NETLINK_ROUTE;
+
+use crate::netlink::Netlink;
 
 /// An interface.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,23 +50,18 @@ pub(crate) struct Route {
 
 /// A conversation with the kernel about one network namespace.
 #[derive(Debug)]
-pub(crate) struct Kernel {
-    socket: Socket,
-    sequence: u32,
-}
+pub(crate) struct Kernel(Netlink);
 
 impl Kernel {
     /// In the namespace that the calling thread is in.
     pub(crate) fn open() -> io::Result<Self> {
-        let mut socket = Socket::new(NETLINK_ROUTE)?;
-        socket.bind_auto()?;
-        Ok(Self { socket, sequence: 0 })
+        Netlink::open().map(Self)
     }
 
     pub(crate) fn links(&mut self) -> io::Result<BTreeMap<u32, Link>> {
         let mut question = LinkMessage::default();
         question.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
-        let answers = self.ask(RouteNetlinkMessage::GetLink(question), NLM_F_DUMP)?;
+        let answers = self.0.list(RouteNetlinkMessage::GetLink(question))?;
         let links = answers.into_iter().filter_map(|answer| match answer {
             RouteNetlinkMessage::NewLink(message) => Some(link(message)),
             _ => None,
@@ -81,7 +72,7 @@ impl Kernel {
     pub(crate) fn addresses(&mut self) -> io::Result<Vec<Assigned>> {
         let mut question = AddressMessage::default();
         question.header.family = AddressFamily::Inet;
-        let answers = self.ask(RouteNetlinkMessage::GetAddress(question), NLM_F_DUMP)?;
+        let answers = self.0.list(RouteNetlinkMessage::GetAddress(question))?;
         let addresses = answers.into_iter().filter_map(|answer| match answer {
             RouteNetlinkMessage::NewAddress(message) => assigned(&message),
             _ => None,
@@ -92,7 +83,7 @@ impl Kernel {
     pub(crate) fn routes(&mut self) -> io::Result<Vec<Route>> {
         let mut question = RouteMessage::default();
         question.header.address_family = AddressFamily::Inet;
-        let answers = self.ask(RouteNetlinkMessage::GetRoute(question), NLM_F_DUMP)?;
+        let answers = self.0.list(RouteNetlinkMessage::GetRoute(question))?;
         let routes = answers.into_iter().filter_map(|answer| match answer {
             RouteNetlinkMessage::NewRoute(message) => route(message),
             _ => None,
@@ -110,7 +101,7 @@ impl Kernel {
             LinkAttribute::Mtu(mtu),
             LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge)]),
         ];
-        self.ask(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL).map(drop)
+        self.0.make(RouteNetlinkMessage::NewLink(message))
     }
 
     pub(crate) fn set_alias(&mut self, link: u32, alias: &str) -> io::Result<()> {
@@ -126,80 +117,32 @@ impl Kernel {
         message.header.index = link;
         message.header.flags = LinkFlags::Up;
         message.header.change_mask = LinkFlags::Up;
-        self.ask(RouteNetlinkMessage::SetLink(message), 0).map(drop)
+        self.0.change(RouteNetlinkMessage::SetLink(message))
     }
 
     pub(crate) fn remove_link(&mut self, link: u32) -> io::Result<()> {
         let mut message = LinkMessage::default();
         message.header.index = link;
-        self.ask(RouteNetlinkMessage::DelLink(message), 0).map(drop)
+        self.0.change(RouteNetlinkMessage::DelLink(message))
     }
 
     pub(crate) fn add_address(&mut self, link: u32, address: Ipv4Net) -> io::Result<()> {
         let mut message = about_address(link, address);
         message.attributes.push(AddressAttribute::Broadcast(address.broadcast()));
-        self.ask(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL).map(drop)
+        self.0.make(RouteNetlinkMessage::NewAddress(message))
     }
 
     pub(crate) fn remove_address(&mut self, link: u32, address: Ipv4Net) -> io::Result<()> {
         let message = about_address(link, address);
-        self.ask(RouteNetlinkMessage::DelAddress(message), 0).map(drop)
+        self.0.change(RouteNetlinkMessage::DelAddress(message))
     }
 
     fn change(&mut self, link: u32, attributes: Vec<LinkAttribute>) -> io::Result<()> {
         let mut message = LinkMessage::default();
         message.header.index = link;
         message.attributes = attributes;
-        self.ask(RouteNetlinkMessage::SetLink(message), 0).map(drop)
+        self.0.change(RouteNetlinkMessage::SetLink(message))
     }
-
-    fn ask(
-        &mut self,
-        question: RouteNetlinkMessage,
-        flags: u16,
-    ) -> io::Result<Vec<RouteNetlinkMessage>> {
-        self.sequence += 1;
-        let mut header = NetlinkHeader::default();
-        let acknowledged = if flags & NLM_F_DUMP == NLM_F_DUMP { 0 } else { NLM_F_ACK };
-        header.flags = NLM_F_REQUEST | acknowledged | flags;
-        header.sequence_number = self.sequence;
-        let mut packet = NetlinkMessage::new(header, NetlinkPayload::from(question));
-        packet.finalize();
-        let mut bytes = vec![0; packet.buffer_len()];
-        packet.serialize(&mut bytes);
-        self.socket.send(&bytes, 0)?;
-        self.collect()
-    }
-
-    fn collect(&mut self) -> io::Result<Vec<RouteNetlinkMessage>> {
-        let mut answers = Vec::new();
-        loop {
-            let (datagram, _) = self.socket.recv_from_full()?;
-            let mut rest = datagram.as_slice();
-            while !rest.is_empty() {
-                let length = message_length(rest)?;
-                let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&rest[..length])
-                    .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-                // Messages are padded to four bytes; the last one need not be.
-                rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
-                match answer.payload {
-                    NetlinkPayload::InnerMessage(message) => answers.push(message),
-                    NetlinkPayload::Error(error) if error.code.is_some() => {
-                        return Err(error.to_io());
-                    }
-                    NetlinkPayload::Error(_) | NetlinkPayload::Done(_) => return Ok(answers),
-                    _ => {}
-                }
-            }
-        }
-    }
-}
-
-fn message_length(bytes: &[u8]) -> io::Result<usize> {
-    let length = bytes.first_chunk().map(|length| u32::from_ne_bytes(*length) as usize);
-    length
-        .filter(|length| (16..=bytes.len()).contains(length))
-        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
 }
 
 fn about_address(link: u32, address: Ipv4Net) -> AddressMessage {

@@ -28,10 +28,15 @@ impl Ports {
         self.ports.get(id).map_or(&[], Vec::as_slice)
     }
 
+    /// Where they lead, and where the host asks over the network.
+    pub(super) fn target(&self, id: &InstanceId) -> Option<std::net::Ipv4Addr> {
+        self.targets.get(id).copied()
+    }
+
     /// The same with where they lead.
     pub(super) fn forwards(&self, id: &InstanceId) -> Vec<Forward> {
-        let Some(to) = self.targets.get(id) else { return Vec::new() };
-        self.of(id).iter().map(|port| Forward { port: port.clone(), to: *to }).collect()
+        let Some(to) = self.target(id) else { return Vec::new() };
+        self.of(id).iter().map(|port| Forward { port: port.clone(), to }).collect()
     }
 }
 

@@ -2,6 +2,7 @@
 //! limits, freezing, killing, removing. It only ever touches what lies below
 //! `windlass.slice`.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -270,6 +271,14 @@ impl Hierarchies {
     /// Whether the group exists anywhere.
     pub fn exists(&self, path: &str) -> bool {
         self.all().any(|root| root.join(path).is_dir())
+    }
+
+    /// The names of the groups right below this one, in whichever hierarchy.
+    pub fn below(&self, path: &Path) -> BTreeSet<String> {
+        let directories = self.all().filter_map(|root| fs::read_dir(root.join(path)).ok());
+        let entries = directories.flatten().flatten();
+        let groups = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        groups.filter_map(|entry| entry.file_name().into_string().ok()).collect()
     }
 
     /// Removes the group and, where it was the last, the group above it. A

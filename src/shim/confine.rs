@@ -26,6 +26,13 @@ pub struct Confinement {
     pub filtered: bool,
 }
 
+impl Confinement {
+    /// Whether it is allowed everything.
+    pub(super) fn is_privileged(&self) -> bool {
+        !self.filtered
+    }
+}
+
 /// Gives up what the process shall not have. `root`: its user is.
 pub(super) fn confine(confinement: &Confinement, root: bool) -> Result<(), Refusal> {
     let kept = parse(&confinement.capabilities);

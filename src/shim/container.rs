@@ -28,7 +28,7 @@ use super::confine::{Confinement, become_program, confine};
 use super::fork::{Mouth, Word};
 use super::inside::Inside;
 use super::start::Started;
-use super::{ContainerPayload, Refusal, ShimSpec, fork, interfaces, reexec, rootfs};
+use super::{ContainerPayload, Refusal, ShimSpec, devices, fork, interfaces, reexec, rootfs};
 use crate::state::log::Stream;
 
 /// libcontainer's name for it, within our own directory.
@@ -141,7 +141,7 @@ fn make(
     let account = prepare_inside(payload, &root)?;
     let bundle = run.join("oci");
     fs::create_dir_all(&bundle).map_err(Refusal::system("make the bundle"))?;
-    let config = complete(payload, spec, &root, &account);
+    let config = complete(payload, spec, &root, &account)?;
     fs::write(bundle.join("config.json"), config.to_string())
         .map_err(Refusal::system("write the configuration"))?;
 
@@ -200,7 +200,12 @@ fn in_full(error: &dyn std::error::Error) -> String {
 
 /// What the caller left to the shim: root, cgroup and namespaces. Network and
 /// mounts were made already; the latter is made once more by libcontainer.
-fn complete(payload: &ContainerPayload, spec: &ShimSpec, root: &Path, account: &Account) -> Value {
+fn complete(
+    payload: &ContainerPayload,
+    spec: &ShimSpec,
+    root: &Path,
+    account: &Account,
+) -> Result<Value, Refusal> {
     let mut config = payload.config.clone();
     config["root"]["path"] = json!(root);
     config["process"]["terminal"] = json!(payload.tty);
@@ -225,7 +230,13 @@ fn complete(payload: &ContainerPayload, spec: &ShimSpec, root: &Path, account: &
     if let Some(cgroup) = &spec.cgroup {
         config["linux"]["cgroupsPath"] = json!(format!("/{}", cgroup.path));
     }
-    config
+    if payload.confinement.is_privileged() {
+        let found = devices::of_host(Path::new("/dev"));
+        let found = found.map_err(Refusal::system("look at the host's devices"))?;
+        config["linux"]["devices"] = json!(found);
+        config["linux"]["resources"]["devices"] = json!([{ "allow": true, "access": "rwm" }]);
+    }
+    Ok(config)
 }
 
 fn receive_terminal(console: &UnixListener) -> Result<OwnedFd, Refusal> {

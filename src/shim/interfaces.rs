@@ -15,18 +15,18 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, unshare};
 
-use super::netlink::{Route, link, link_up};
 use super::{Interface, Refusal};
+use crate::netlink::{Netlink, link, link_up};
 
 /// Enters a network namespace of its own and makes the interfaces there.
 pub(super) fn enter_own_network(interfaces: &[Interface]) -> Result<(), Refusal> {
     // Numbers and socket of the host's namespace, before it is left.
-    let mut host = Route::open().map_err(Refusal::system("open a netlink socket"))?;
+    let mut host = Netlink::open().map_err(Refusal::system("open a netlink socket"))?;
     let bridges: Vec<u32> = interfaces.iter().map(bridge).collect::<Result<_, _>>()?;
     unshare(CloneFlags::CLONE_NEWNET).map_err(Refusal::system("make a network namespace"))?;
     let own =
         File::open("/proc/self/ns/net").map_err(Refusal::system("open the network namespace"))?;
-    let mut inside = Route::open().map_err(Refusal::system("open a netlink socket"))?;
+    let mut inside = Netlink::open().map_err(Refusal::system("open a netlink socket"))?;
 
     inside
         .change(RouteNetlinkMessage::NewLink(link_up("lo", Vec::new())))
@@ -45,7 +45,7 @@ pub(super) fn open_taps(interfaces: &[Interface]) -> Result<Vec<OwnedFd>, Refusa
     if interfaces.is_empty() {
         return Ok(Vec::new());
     }
-    let mut host = Route::open().map_err(Refusal::system("open a netlink socket"))?;
+    let mut host = Netlink::open().map_err(Refusal::system("open a netlink socket"))?;
     interfaces
         .iter()
         .map(|interface| {
@@ -75,7 +75,7 @@ fn hardware_address(text: &str) -> io::Result<Vec<u8>> {
 /// Both ends in one message: the host's on its bridge, the inner one already
 /// in its namespace.
 fn make_pair(
-    host: &mut Route,
+    host: &mut Netlink,
     interface: &Interface,
     bridge: u32,
     inner: &str,
@@ -119,19 +119,19 @@ pub(super) fn remove_host_ends(interfaces: &[Interface]) -> io::Result<()> {
     if interfaces.is_empty() {
         return Ok(());
     }
-    let mut host = Route::open()?;
+    let mut host = Netlink::open()?;
     interfaces.iter().try_for_each(|interface| remove(&mut host, &interface.host_name))
 }
 
 /// Removes a link; one that is gone by then is as good.
-fn remove(host: &mut Route, name: &str) -> io::Result<()> {
+fn remove(host: &mut Netlink, name: &str) -> io::Result<()> {
     match host.change(RouteNetlinkMessage::DelLink(link(name, Vec::new()))) {
         Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(()),
         other => other,
     }
 }
 
-fn configure(inside: &mut Route, interface: &Interface, name: &str) -> io::Result<()> {
+fn configure(inside: &mut Netlink, interface: &Interface, name: &str) -> io::Result<()> {
     inside.change(RouteNetlinkMessage::NewLink(link_up(name, Vec::new())))?;
     let mut address = AddressMessage::default();
     address.header.family = AddressFamily::Inet;
@@ -163,7 +163,7 @@ fn open_low_ports() {
     drop(std::fs::write("/proc/sys/net/ipv4/ping_group_range", "0 2147483647"));
 }
 
-fn open_tap(host: &mut Route, interface: &Interface, bridge: u32) -> io::Result<OwnedFd> {
+fn open_tap(host: &mut Netlink, interface: &Interface, bridge: u32) -> io::Result<OwnedFd> {
     let tap = OpenOptions::new().read(true).write(true).open("/dev/net/tun")?;
     // SAFETY: all zeroes is a valid `ifreq`.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };

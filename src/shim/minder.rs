@@ -1,6 +1,9 @@
 //! The loop in which a shim spends its life: one `poll` over its process, the
 //! process's output, the file it follows and the socket.
 
+mod requests;
+mod streams;
+
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
@@ -14,13 +17,13 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::cgroup::Hierarchies;
-use super::door::{Guest, Heard};
+use super::door::Guest;
 use super::follow::Follow;
 use super::interfaces::remove_host_ends;
 use super::log_file::LogFile;
 use super::look::STATUS_FILE;
 use super::process::now;
-use super::protocol::{Reply, Request, SOCKET};
+use super::protocol::SOCKET;
 use super::start::{Reporter, Started};
 use super::{ExitRecord, Payload, Refusal, ShimSpec, Status, VERSION};
 use crate::observed::Exit;
@@ -263,168 +266,6 @@ impl Minder {
             rustix::process::kill_process(pid, signal)?;
         }
         Ok(())
-    }
-
-    /// Takes one piece of output to the log and to whoever is attached.
-    fn read_output(&mut self, index: usize) -> bool {
-        let Some((output, stream)) = self.process.outputs.get(index) else { return false };
-        let stream = *stream;
-        match rustix::io::read(output, &mut self.buffer[..]) {
-            Ok(length) if length > 0 => {
-                let bytes = &self.buffer[..length];
-                if let Some(log) = &mut self.log {
-                    // A full disk loses lines; it must not stop the process.
-                    drop(log.take(stream, bytes));
-                }
-                self.guests.iter_mut().for_each(|guest| guest.show(stream, bytes));
-                true
-            }
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => false,
-            // Its end; a terminal says so with an error.
-            _ => {
-                self.closed.push(index);
-                false
-            }
-        }
-    }
-
-    fn read_followed(&mut self) {
-        let (Some(follow), Some(log)) = (&mut self.follow, &mut self.log) else { return };
-        let guests = &mut self.guests;
-        drop(follow.read(&mut self.buffer, |bytes| {
-            for guest in guests.iter_mut() {
-                guest.show(Stream::Stdout, bytes);
-            }
-            log.take(Stream::Stdout, bytes)
-        }));
-    }
-
-    fn write_input(&mut self) {
-        if let Some(input) = &self.process.input {
-            match rustix::io::write(input, &self.input_pending) {
-                Ok(length) => drop(self.input_pending.drain(..length)),
-                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
-                Err(_) => self.process.input = None,
-            }
-        }
-        if self.process.input.is_none() || self.input_pending.is_empty() {
-            self.input_pending = Vec::new();
-        }
-        if self.input_ended && self.input_pending.is_empty() && !self.process.terminal {
-            self.process.input = None;
-        }
-    }
-
-    /// Hears as much as was said; its word is whole when it closes its end.
-    fn hear_ready(&mut self) {
-        let mut bytes = [0; 512];
-        while let Some(ready) = &self.process.ready {
-            match rustix::io::read(ready, &mut bytes) {
-                Err(rustix::io::Errno::AGAIN) => return,
-                Err(rustix::io::Errno::INTR) => {}
-                Ok(length) if length > 0 => {
-                    self.ready_said.extend_from_slice(&bytes[..length]);
-                    if self.ready_said == b"ok\n" {
-                        self.process.ready = None;
-                        self.report();
-                    }
-                }
-                _ => self.process.ready = None,
-            }
-        }
-        // It ended without a word: its exit code will say more.
-    }
-
-    /// One that does not work ends. Its word is passed on when it has: whoever
-    /// hears it may try again at once.
-    fn end_refusing(&self) {
-        let refused = self.process.ready.is_none() && !self.ready_said.is_empty();
-        if refused && self.reporter.is_some() {
-            drop(self.signal(libc::SIGKILL));
-        }
-    }
-
-    /// Why one that has ended was never ready, in its own words if it had any.
-    fn not_ready(&self, code: Option<i32>) -> Refusal {
-        let said = String::from_utf8_lossy(&self.ready_said).trim().to_owned();
-        let code = code.map_or_else(|| "unknown".to_owned(), |code| code.to_string());
-        let ended = || format!("it ended before it was ready, with exit code {code}");
-        Refusal::NotReady { reason: if said.is_empty() { ended() } else { said } }
-    }
-
-    fn open_door(&mut self) {
-        while let Ok((stream, _)) = self.door.accept() {
-            self.guests.extend(Guest::new(stream));
-        }
-    }
-
-    fn serve(&mut self, index: usize, flags: PollFlags) {
-        let Some(guest) = self.guests.get_mut(index) else { return };
-        if flags.contains(PollFlags::POLLOUT) {
-            guest.flush();
-        }
-        if !flags.intersects(PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR) {
-            return;
-        }
-        match guest.hear(&mut self.buffer) {
-            Heard::Nothing => {}
-            Heard::Input(bytes) => self.take_input(&bytes),
-            Heard::InputEnded => {
-                self.input_ended = true;
-                self.write_input();
-            }
-            Heard::Request(request) => self.carry_out(index, &request),
-        }
-    }
-
-    fn take_input(&mut self, bytes: &[u8]) {
-        if self.process.input.is_some() && !self.input_ended {
-            self.input_pending.extend_from_slice(bytes);
-            self.write_input();
-        }
-    }
-
-    fn carry_out(&mut self, index: usize, request: &Request) {
-        let reply = match self.obey(request) {
-            Ok(reply) => reply,
-            Err(error) => Reply::Error { reason: error.to_string() },
-        };
-        let Some(guest) = self.guests.get_mut(index) else { return };
-        let attaches = *request == Request::Attach && reply == Reply::Done;
-        guest.answer(reply);
-        if attaches {
-            let input = guest.attach();
-            self.take_input(&input);
-        }
-    }
-
-    fn obey(&self, request: &Request) -> io::Result<Reply> {
-        let cgroup = self.spec.cgroup.as_ref().map(|cgroup| cgroup.path.as_str());
-        match request {
-            Request::Status => {
-                let paused = cgroup.is_some_and(|path| self.hierarchies.frozen(path));
-                return Ok(Reply::Status { status: self.status.clone(), paused });
-            }
-            Request::Signal { signal } => self.signal(*signal)?,
-            Request::Pause | Request::Resume => {
-                let path = cgroup.ok_or_else(|| io::Error::other("it has no cgroup"))?;
-                self.hierarchies.freeze(path, *request == Request::Pause)?;
-            }
-            Request::Attach => {}
-            Request::Resize { rows, cols } => {
-                let terminal = self.process.outputs.first().filter(|_| self.process.terminal);
-                let (terminal, _) =
-                    terminal.ok_or_else(|| io::Error::other("it has no terminal"))?;
-                let size = rustix::termios::Winsize {
-                    ws_row: *rows,
-                    ws_col: *cols,
-                    ws_xpixel: 0,
-                    ws_ypixel: 0,
-                };
-                rustix::termios::tcsetwinsize(terminal, size)?;
-            }
-        }
-        Ok(Reply::Done)
     }
 
     /// Ends what the process left in its cgroup. All of it has become our child;

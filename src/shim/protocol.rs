@@ -125,9 +125,11 @@ fn ask(
 ) -> Result<(Reply, BufReader<UnixStream>), ShimError> {
     let path = run_directory.join(SOCKET);
     let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-            ShimError::Gone { run_directory: run_directory.to_owned() }
-        }
+        // The last two: it ended while it was asked.
+        io::ErrorKind::NotFound
+        | io::ErrorKind::ConnectionRefused
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::BrokenPipe => ShimError::Gone { run_directory: run_directory.to_owned() },
         _ => ShimError::io("ask", &path)(error),
     };
     let mut stream = connect(run_directory).map_err(failed)?;
@@ -170,4 +172,25 @@ pub(super) fn listen(run_directory: &Path) -> io::Result<UnixListener> {
 
 fn short_path(directory: &File) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", directory.as_raw_fd()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn a_shim_that_ends_while_it_is_asked_is_gone() {
+        let home = tempfile::tempdir().expect("directory");
+        let listener = UnixListener::bind(home.path().join(SOCKET)).expect("socket");
+        let ending = std::thread::spawn(move || {
+            let (mut guest, _) = listener.accept().expect("somebody asks");
+            // One byte is heard, the rest is not.
+            std::io::Read::read_exact(&mut guest, &mut [0]).expect("a question");
+        });
+        let answer = request(home.path(), &Request::Status);
+        assert!(matches!(answer, Err(ShimError::Gone { .. })), "{answer:?}");
+        ending.join().expect("it ended");
+    }
 }

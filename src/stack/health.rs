@@ -1,6 +1,7 @@
 //! Healthchecks as the file means them.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,26 @@ pub struct Healthcheck {
     /// Interval within the start period (5 s).
     #[serde(with = "duration")]
     pub start_interval: Duration,
+    /// What the file leaves open and has a default here: an image's own check
+    /// stands in for it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub defaulted: BTreeSet<Timing>,
+}
+
+/// The numbers of a healthcheck that a file may leave open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Timing {
+    /// [`Healthcheck::interval`]
+    Interval,
+    /// [`Healthcheck::timeout`]
+    Timeout,
+    /// [`Healthcheck::retries`]
+    Retries,
+    /// [`Healthcheck::start_period`]
+    StartPeriod,
+    /// [`Healthcheck::start_interval`]
+    StartInterval,
 }
 
 /// What a healthcheck asks.
@@ -38,6 +59,68 @@ pub enum Probe {
     Image,
     /// No check, also not the image's: `NONE` or `disable: true`.
     Disabled,
+    /// The host opens a connection to this port of the instance.
+    Tcp {
+        /// Of the instance's own address.
+        port: u16,
+    },
+    /// The host asks the instance for a page.
+    Http {
+        /// Of the instance's own address.
+        port: u16,
+        /// With its query, from the `/` on.
+        path: String,
+        /// The status that is an answer; `None`: any below 400.
+        status: Option<u16>,
+    },
+}
+
+impl Probe {
+    /// Whether the host asks over the network, so that an address is needed.
+    pub fn needs_an_address(&self) -> bool {
+        matches!(self, Self::Tcp { .. } | Self::Http { .. })
+    }
+}
+
+impl std::fmt::Display for Probe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exec(argv) => write!(f, "{}", argv.join(" ")),
+            Self::Shell(line) => write!(f, "{line}"),
+            Self::Image => write!(f, "the image's"),
+            Self::Disabled => write!(f, "disabled"),
+            Self::Tcp { port } => write!(f, "tcp {port}"),
+            Self::Http { port, path, status: None } => write!(f, "http {port}{path}"),
+            Self::Http { port, path, status: Some(status) } => {
+                write!(f, "http {port}{path} is {status}")
+            }
+        }
+    }
+}
+
+/// The check that counts, given the file's and the image's own: as in Docker,
+/// the image says whatever the file leaves open. `None`: there is no check, and
+/// what runs (or is ready) is healthy.
+pub fn effective(check: Option<&Healthcheck>, image: Option<&Healthcheck>) -> Option<Healthcheck> {
+    let Some(written) = check else {
+        return image.filter(|image| image.test != Probe::Disabled).cloned();
+    };
+    let mut check = Healthcheck { defaulted: BTreeSet::new(), ..written.clone() };
+    if let Some(image) = image {
+        for timing in &written.defaulted {
+            match timing {
+                Timing::Interval => check.interval = image.interval,
+                Timing::Timeout => check.timeout = image.timeout,
+                Timing::Retries => check.retries = image.retries,
+                Timing::StartPeriod => check.start_period = image.start_period,
+                Timing::StartInterval => check.start_interval = image.start_interval,
+            }
+        }
+        if check.test == Probe::Image {
+            check.test = image.test.clone();
+        }
+    }
+    (!matches!(check.test, Probe::Image | Probe::Disabled)).then_some(check)
 }
 
 /// Durations as text in the field-by-field view: `2s`, `1m30s`.
@@ -132,6 +215,56 @@ fn nanoseconds(number: &str, unit: &str) -> Option<u128> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn check(test: Probe, seconds: u64, defaulted: &[Timing]) -> Healthcheck {
+        Healthcheck {
+            test,
+            interval: Duration::from_secs(seconds),
+            timeout: Duration::from_secs(seconds),
+            retries: 3,
+            start_period: Duration::ZERO,
+            start_interval: Duration::from_secs(5),
+            defaulted: defaulted.iter().copied().collect(),
+        }
+    }
+
+    #[test]
+    fn an_image_says_what_the_file_leaves_open() {
+        let image = check(Probe::Shell("of image".into()), 2, &[]);
+        let of_file = |test| check(test, 30, &[Timing::Interval]);
+        assert_eq!(effective(None, Some(&image)), Some(image.clone()));
+
+        let timed = effective(Some(&of_file(Probe::Image)), Some(&image)).expect("a check");
+        assert_eq!(timed.test, image.test);
+        assert_eq!((timed.interval.as_secs(), timed.timeout.as_secs()), (2, 30));
+
+        let own = effective(Some(&of_file(Probe::Shell("own".into()))), Some(&image));
+        let own = own.expect("a check");
+        assert_eq!((own.test, own.interval.as_secs()), (Probe::Shell("own".into()), 2));
+    }
+
+    #[test]
+    fn what_nobody_checks_has_no_check() {
+        let (disabled, image) = (check(Probe::Disabled, 1, &[]), check(Probe::Image, 1, &[]));
+        let real = check(Probe::Tcp { port: 1 }, 1, &[]);
+        for (file, of_image) in [
+            (None, None),
+            (None, Some(&disabled)),
+            (Some(&image), None),
+            (Some(&image), Some(&disabled)),
+            (Some(&disabled), Some(&real)),
+        ] {
+            assert_eq!(effective(file, of_image), None, "{file:?} {of_image:?}");
+        }
+    }
+
+    #[test]
+    fn the_check_that_counts_stays_so_when_it_is_asked_for_again() {
+        let image = check(Probe::Shell("of image".into()), 2, &[]);
+        let file = check(Probe::Image, 30, &[Timing::Interval, Timing::Retries]);
+        let once = effective(Some(&file), Some(&image));
+        assert_eq!(effective(once.as_ref(), Some(&image)), once);
+    }
 
     #[test]
     fn durations_come_back_as_they_were_written() {

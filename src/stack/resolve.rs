@@ -10,6 +10,7 @@ mod container;
 mod cycle;
 mod dependency;
 mod field;
+mod health;
 mod image;
 mod mount;
 mod network;

@@ -12,9 +12,8 @@ use super::protocol::Said;
 use super::{Message, SETTLE};
 use crate::diagnostic::chain;
 use crate::event::Event;
-use crate::health::{Board, Patient};
 use crate::observed::{Health, Observed, Restarts, State};
-use crate::stack::{InstanceId, Probe, StackName, Workload};
+use crate::stack::{InstanceId, StackName};
 use crate::state::{StateError, atomic};
 use crate::world::World;
 
@@ -69,26 +68,6 @@ impl Exits {
     pub(super) fn forget(&mut self, id: &InstanceId) {
         self.0.remove(id);
     }
-}
-
-/// Has a workload asked how it is, if there is a way to ask.
-pub(super) fn ask(
-    board: &Board,
-    world: &World,
-    stack: &StackName,
-    id: &InstanceId,
-    workload: &Workload,
-) {
-    let Some(check) = workload.healthcheck.clone().filter(|it| it.test != Probe::Disabled) else {
-        return;
-    };
-    board.follow(&Patient {
-        world: world.clone(),
-        stack: stack.clone(),
-        id: id.clone(),
-        kind: workload.kind(),
-        check,
-    });
 }
 
 /// Passes on what happens to whoever asked for it and to whoever listens, until

@@ -14,21 +14,27 @@ pub(crate) struct Registry {
     directory: tempfile::TempDir,
     port: u16,
     login: Option<(String, String)>,
+    secure: bool,
     log: Arc<Mutex<Vec<String>>>,
 }
 
 impl Registry {
     /// `None`, said, where the programs are not installed.
     pub(crate) fn start() -> Option<Self> {
-        Self::serve(None)
+        Self::serve(None, false)
     }
 
     /// One that lets nobody in without this login.
     pub(crate) fn start_with_login(user: &str, password: &str) -> Option<Self> {
-        Self::serve(Some((user.to_owned(), password.to_owned())))
+        Self::serve(Some((user.to_owned(), password.to_owned())), false)
     }
 
-    fn serve(login: Option<(String, String)>) -> Option<Self> {
+    /// The same over TLS, by an authority that nobody knows.
+    pub(crate) fn start_over_tls(user: &str, password: &str) -> Option<Self> {
+        Self::serve(Some((user.to_owned(), password.to_owned())), true)
+    }
+
+    fn serve(login: Option<(String, String)>, secure: bool) -> Option<Self> {
         let missing = ["docker-registry", "skopeo"]
             .into_iter()
             .find(|program| Command::new(program).arg("--version").output().is_err());
@@ -43,9 +49,15 @@ impl Registry {
         let mut configuration = format!(
             "version: 0.1\nlog: {{ level: info }}\n\
              storage: {{ filesystem: {{ rootdirectory: {0}/data }} }}\n\
-             http: {{ addr: '127.0.0.1:{port}' }}\n",
+             http:\n  addr: '127.0.0.1:{port}'\n",
             directory.path().display()
         );
+        if secure {
+            certify(directory.path());
+            let at = directory.path().display();
+            let tls = format!("  tls: {{ certificate: {at}/server.pem, key: {at}/server.key }}\n");
+            configuration.push_str(&tls);
+        }
         if let Some((user, password)) = &login {
             let path = directory.path().join("passwords");
             fs::write(&path, format!("{user}:{}\n", bcrypt(password))).unwrap();
@@ -73,14 +85,14 @@ impl Registry {
                 kept.lock().unwrap().push(line);
             }
         });
-        let registry = Self { child, directory, port, login, log };
+        let registry = Self { child, directory, port, login, secure, log };
         listening.recv().unwrap_or_else(|_| panic!("{:?}", registry.log.lock().unwrap()));
         Some(registry)
     }
 
     /// The image's name in this registry.
     pub(crate) fn name(&self, image: &str) -> String {
-        format!("127.0.0.1:{}/{image}", self.port)
+        format!("{}/{image}", self.host())
     }
 
     /// Pushes the image; the path of its lowest layer's blob.
@@ -114,15 +126,30 @@ impl Registry {
         self.log.lock().unwrap().iter().filter(is_blob).count()
     }
 
-    /// A directory with the file that `docker login` would have written.
-    pub(crate) fn docker_configuration(&self) -> &Path {
-        let (user, password) = self.login.as_ref().unwrap();
-        let login = serde_json::json!({ "username": user, "password": password });
-        let host = format!("127.0.0.1:{}", self.port);
-        let document = serde_json::json!({ "auths": { host: login } });
-        fs::write(self.directory.path().join("config.json"), document.to_string()).unwrap();
-        self.directory.path()
+    /// Where it is: the key of its login.
+    pub(crate) fn host(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
     }
+
+    /// The certificate of the authority that signed its own.
+    pub(crate) fn authority(&self) -> PathBuf {
+        assert!(self.secure);
+        self.directory.path().join("ca.pem")
+    }
+}
+
+/// An authority's certificate, and one it has signed for 127.0.0.1.
+fn certify(directory: &Path) {
+    let script = "
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 \
+            -subj '/CN=Test authority' -keyout ca.key -out ca.pem
+        openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
+            -subj '/CN=registry' -keyout server.key -out server.csr
+        printf 'subjectAltName=IP:127.0.0.1' > names
+        openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial \
+            -days 2 -extfile names -out server.pem";
+    let output = Command::new("sh").args(["-ec", script]).current_dir(directory).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 impl Drop for Registry {

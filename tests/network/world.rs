@@ -90,6 +90,17 @@ impl World {
         guest
     }
 
+    /// A guest on somebody else's bridge.
+    pub(crate) fn join_bridge(bridge: &str, address: &str, gateway: &str) -> Namespace {
+        let guest = Namespace::new();
+        let end = format!("o-{}", &bridge[bridge.len() - 4..]);
+        guest.connect(&end, address);
+        run(&format!("ip link set {end} master {bridge} up"));
+        let route = format!("ip route add default via {gateway}");
+        guest.within(move || run(&route));
+        guest
+    }
+
     /// Another machine, on the host's uplink: 192.0.2.1, the host is .7.
     pub(crate) fn outside() -> Namespace {
         let outside = Namespace::new();

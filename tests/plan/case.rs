@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
 use windlass::engine::fake::{Fake, Guest, Script};
@@ -12,7 +13,7 @@ use windlass::observed::{Exit, Observed, ObservedInstance, State};
 use windlass::plan::display::{self, Screen};
 use windlass::plan::{self, Consent, DownOptions, Initiative, Options, Plan, Pull, Resource, Wait};
 use windlass::spec::{InMemory, Source};
-use windlass::stack::{self, ImageSource, InstanceId, Kind, Protocol, Stack};
+use windlass::stack::{self, Healthcheck, ImageSource, InstanceId, Kind, Probe, Protocol, Stack};
 
 const FILE: &str = "/srv/shop/windlass.yaml";
 
@@ -81,6 +82,8 @@ struct Host {
     no_vms: Option<String>,
     emulated: Option<String>,
     fresh_images: BTreeMap<String, String>,
+    /// Images that are in the store, and whether they have a healthcheck.
+    images: BTreeMap<String, bool>,
 }
 
 #[derive(Deserialize)]
@@ -202,7 +205,10 @@ fn short(step: &plan::Step) -> String {
         Resource::Firewall => "firewall".into(),
     };
     let more = match &step.action {
-        plan::Action::Await { condition, .. } => format!(" {condition:?}"),
+        plan::Action::Await { condition, check, .. } => {
+            let asked = check.as_ref().map(|check| format!(" ({})", check.test));
+            format!(" {condition:?}{}", asked.unwrap_or_default())
+        }
         plan::Action::Remove { disk: true, .. } => " with its disk".into(),
         plan::Action::Update(desired) if desired.rerun_cloud_init => " and rerun cloud-init".into(),
         _ => String::new(),
@@ -268,11 +274,34 @@ impl Host {
             missing_paths: self.missing_paths.clone(),
             unavailable: self.no_vms.iter().map(|why| (Kind::Vm, why.clone())).collect(),
             emulated: self.emulated.clone(),
+            images: self
+                .images
+                .keys()
+                .map(|name| (ImageSource::Reference(name.clone()), "sha256:1".to_owned()))
+                .collect(),
+            image_checks: self
+                .images
+                .iter()
+                .filter(|(_, checked)| **checked)
+                .map(|(name, _)| (ImageSource::Reference(name.clone()), image_check()))
+                .collect(),
             fresh_images: fresh
                 .map(|(name, digest)| (ImageSource::Reference(name.clone()), digest.clone()))
                 .collect(),
             ..Facts::default()
         }
+    }
+}
+
+fn image_check() -> Healthcheck {
+    Healthcheck {
+        test: Probe::Shell("is-well".into()),
+        interval: Duration::from_secs(5),
+        timeout: Duration::from_secs(5),
+        retries: 3,
+        start_period: Duration::ZERO,
+        start_interval: Duration::from_secs(5),
+        defaulted: BTreeSet::new(),
     }
 }
 

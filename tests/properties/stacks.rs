@@ -1,7 +1,7 @@
 //! Stacks that proptest makes up: VMs and containers with networks, volumes,
 //! ports, dependencies and copies.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -111,6 +111,7 @@ pub fn healthcheck() -> Healthcheck {
         retries: 3,
         start_period: Duration::ZERO,
         start_interval: Duration::from_secs(1),
+        defaulted: BTreeSet::new(),
     }
 }
 

@@ -21,13 +21,19 @@ pub(crate) fn busybox() -> Option<PathBuf> {
 
 /// Writes an OCI layout into `directory` whose image runs `cmd`.
 pub(crate) fn write_layout(directory: &Path, cmd: &[&str]) -> io::Result<()> {
+    let config = serde_json::json!({ "Cmd": cmd, "Env": ["PATH=/bin"], "WorkingDir": "/" });
+    write_image(directory, &config)
+}
+
+/// The same with a whole `config` of the caller's.
+pub(crate) fn write_image(directory: &Path, config: &serde_json::Value) -> io::Result<()> {
     let busybox = busybox().ok_or_else(|| io::Error::other("busybox-static is not installed"))?;
     let layer = layer(&busybox)?;
     let blobs = Blobs::new(directory)?;
     let layer_digest = blobs.add(&layer)?;
     let config = serde_json::json!({
         "architecture": "amd64", "os": "linux",
-        "config": { "Cmd": cmd, "Env": ["PATH=/bin"], "WorkingDir": "/" },
+        "config": config,
         "rootfs": { "type": "layers", "diff_ids": [layer_digest] },
     });
     let config = serde_json::to_vec(&config)?;

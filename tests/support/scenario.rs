@@ -16,6 +16,15 @@ use windlass::engine::Workloads;
 use windlass::stack::vm::Accel;
 use windlass::world::World;
 
+/// How the directories of scenarios begin.
+const PREFIX: &str = "wl-sc-";
+
+/// In each, who made it: process and name of the stack.
+const OWNER: &str = "owner";
+
+/// Whatever state it is in.
+const TAKE_DOWN: &[&str] = &["down", "-v", "--remove-orphans", "--adopt", "-t", "0"];
+
 /// A project directory, a `WINDLASS_HOME`, and the program.
 pub(crate) struct Scenario {
     root: tempfile::TempDir,
@@ -38,8 +47,11 @@ impl Scenario {
     /// A project called `name` (made unique) with this stack file, and an image
     /// `./image` beside it that has busybox.
     pub(crate) fn new(name: &str, stack_file: &str) -> Self {
-        let root = tempfile::Builder::new().prefix("wl-").tempdir().expect("a directory");
+        clear_after_the_killed();
+        let root = tempfile::Builder::new().prefix(PREFIX).tempdir().expect("a directory");
         let name = format!("{name}-{}", std::process::id());
+        fs::write(root.path().join(OWNER), format!("{} {name}", std::process::id()))
+            .expect("whose it is");
         let scenario = Self { root, name, clean: false };
         fs::create_dir_all(scenario.project()).expect("a project directory");
         crate::oci::write_layout(&scenario.project().join("image"), &["sleep", "1000000"])
@@ -90,14 +102,7 @@ impl Scenario {
 
     /// The same from another directory.
     pub(crate) fn command_in(&self, directory: &Path, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
-        command
-            .current_dir(directory)
-            .env("WINDLASS_HOME", self.home())
-            .env("WINDLASS_CACHE", cache())
-            .env("COMPOSE_PROJECT_NAME", &self.name)
-            .args(arguments);
-        command
+        program(directory, &self.home(), &self.name, arguments)
     }
 
     /// Runs the program to its end.
@@ -329,12 +334,10 @@ impl Scenario {
 
 impl Drop for Scenario {
     fn drop(&mut self) {
-        if !self.clean {
-            let down =
-                self.command(&["down", "-v", "--remove-orphans", "--adopt", "-t", "0"]).output();
-            if let Ok(down) = down {
-                eprintln!("down of {}: {}", self.name, String::from_utf8_lossy(&down.stderr));
-            }
+        if !self.clean
+            && let Ok(down) = self.command(TAKE_DOWN).output()
+        {
+            eprintln!("down of {}: {}", self.name, String::from_utf8_lossy(&down.stderr));
         }
     }
 }
@@ -346,6 +349,36 @@ impl Ran {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+fn program(directory: &Path, home: &Path, name: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
+    command
+        .current_dir(directory)
+        .env("WINDLASS_HOME", home)
+        .env("WINDLASS_CACHE", cache())
+        .env("COMPOSE_PROJECT_NAME", name)
+        .args(arguments);
+    command
+}
+
+/// A test that is killed cannot take its stack down: the next one does.
+fn clear_after_the_killed() {
+    for entry in fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
+        let root = entry.path();
+        if !entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
+            continue;
+        }
+        let owner = fs::read_to_string(root.join(OWNER)).unwrap_or_default();
+        let Some((pid, name)) = owner.split_once(' ') else { continue };
+        // Whoever takes the file away clears up: one of all that see it.
+        let is_dead = !Path::new("/proc").join(pid).exists();
+        if is_dead && fs::remove_file(root.join(OWNER)).is_ok() {
+            let down = program(&root.join("project"), &root.join("home"), name, TAKE_DOWN).output();
+            eprintln!("taken down after a killed test: {name} {down:?}");
+            drop(fs::remove_dir_all(&root));
         }
     }
 }

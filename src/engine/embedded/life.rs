@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::error::EmbeddedError;
 use super::look::note_limits;
-use super::{Home, configuration, files, mounts, signals};
+use super::{Home, configuration, files, groups, mounts, signals};
 use crate::image::ContainerImage;
 use crate::plan::Desired;
 use crate::shim::cgroup::Hierarchies;
@@ -55,6 +55,7 @@ fn existing(directory: &Path) -> Result<InstanceRecord> {
 /// attempt that was cut short left behind is taken away.
 pub(super) fn create(home: &Home, desired: &Desired, image: &ContainerImage) -> Result<()> {
     container(desired)?;
+    groups::sweep(home, &desired.stack);
     let directory = home.instance(&desired.stack, &desired.id);
     if let Some(record) = InstanceRecord::read(&directory)?
         && record.complete
@@ -120,6 +121,7 @@ fn remove_tree(path: &Path) -> Result<()> {
 
 /// Starts it under a shim; one that runs already is left as it is.
 pub(super) fn start(home: &Home, desired: &Desired) -> Result<()> {
+    groups::sweep(home, &desired.stack);
     let directory = home.instance(&desired.stack, &desired.id);
     let mut record = existing(&directory)?;
     if !record.complete {
@@ -354,6 +356,7 @@ pub(super) fn thaw(home: &Home, stack: &StackName, id: &InstanceId) -> Result<()
 
 /// Removes everything of it, the record last. It does not run any more.
 pub(super) fn remove(home: &Home, stack: &StackName, id: &InstanceId) -> Result<()> {
+    groups::sweep(home, stack);
     let directory = home.instance(stack, id);
     let cgroup = home.cgroup(stack, id);
     let hierarchies = hierarchies()?;

@@ -10,7 +10,7 @@ use crate::observed::{Exit, Health, ObservedInstance, Readiness, Restarts, State
 use crate::shim::cgroup::Hierarchies;
 use crate::shim::look::exit_record;
 use crate::shim::{Alive, Cgroup, look};
-use crate::stack::Kind;
+use crate::stack::{Healthcheck, InstanceId, Kind, StackName};
 use crate::state::{InstanceRecord, StateError, atomic};
 
 /// Limits of the present run, in the run directory.
@@ -25,7 +25,40 @@ pub(super) fn observe(
     records: Vec<InstanceRecord>,
 ) -> Result<Vec<ObservedInstance>, EmbeddedError> {
     let hierarchies = Hierarchies::find().map_err(StateError::io("look at", "/sys/fs/cgroup"))?;
-    records.into_iter().map(|record| instance(home, &hierarchies, record)).collect()
+    let mut checks = BTreeMap::new();
+    let mut found = Vec::new();
+    for record in records {
+        let check = checks
+            .entry(record.image_digest.clone())
+            .or_insert_with(|| check_of(home, &record.image_digest))
+            .clone();
+        let instance = instance(home, &hierarchies, record)?;
+        found.push(ObservedInstance { image_check: check, ..instance });
+    }
+    Ok(found)
+}
+
+/// The healthcheck of the image that a container was made from.
+pub(super) fn image_check(
+    home: &Home,
+    stack: &StackName,
+    id: &InstanceId,
+) -> Result<Option<Healthcheck>, EmbeddedError> {
+    let directory = home.directories.instance(stack, id);
+    let record = InstanceRecord::read(&directory)?.ok_or(EmbeddedError::NotFound)?;
+    Ok(check_of(home, &record.image_digest))
+}
+
+/// An image that is not in the store any more has no word about health: what
+/// was made from it goes on without.
+fn check_of(home: &Home, digest: &str) -> Option<Healthcheck> {
+    match home.images.container(digest) {
+        Ok(image) => image.healthcheck,
+        Err(error) => {
+            tracing::debug!(%error, digest, "no healthcheck of the image");
+            None
+        }
+    }
 }
 
 fn instance(
@@ -62,6 +95,7 @@ fn instance(
         ever_ready: record.ever_ready,
         ready: if running { Readiness::Ready } else { Readiness::Waiting },
         health: if running { health(directory, since) } else { None },
+        image_check: None,
         drift,
         forwarded: BTreeSet::new(),
         since,

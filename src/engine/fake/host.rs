@@ -167,6 +167,7 @@ impl Host {
             ever_ready: false,
             ready: Readiness::Waiting,
             health: None,
+            image_check: None,
             drift: BTreeMap::new(),
             forwarded: self.forwarded(&desired.id),
             since: 0,

@@ -54,6 +54,7 @@ impl Qemu {
                 || said_once.is_some_and(|word| word.errors.is_empty()),
             ready,
             health: health(&place, alive.as_ref()),
+            image_check: None,
             drift: BTreeMap::new(),
             forwarded: BTreeSet::new(),
             since,

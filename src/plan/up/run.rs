@@ -11,7 +11,7 @@ use crate::plan::course::{COMPLETED, Course};
 use crate::plan::given::Wait;
 use crate::plan::steps::Steps;
 use crate::plan::volume;
-use crate::stack::{Condition, InstanceId, Kind, Probe};
+use crate::stack::{Condition, Healthcheck, InstanceId, Kind, Probe, health};
 
 /// The steps that wait, so that nothing is waited for twice.
 type Awaits = BTreeMap<(InstanceId, Condition), Option<usize>>;
@@ -119,7 +119,7 @@ impl Layout<'_> {
         marks: &Marks,
         awaits: &mut Awaits,
     ) -> Option<usize> {
-        let condition = effective(course, condition);
+        let condition = self.effective(course, condition);
         let started = marks.started.get(&course.id).copied();
         let existing = self.chosen.given.existing(&course.id);
         let holds = match (started, existing) {
@@ -131,12 +131,18 @@ impl Layout<'_> {
             return None;
         }
         *awaits.entry((course.id.clone(), condition)).or_insert_with(|| {
-            let check = course.desired.workload.healthcheck.clone();
+            let asks = condition == Condition::ServiceHealthy;
+            let check = match self.check(course) {
+                Check::Asks(check) => Some(check),
+                Check::None => None,
+                Check::OfImage(written) => written,
+            };
             let action = Action::Await {
                 id: course.id.clone(),
                 kind: course.kind,
                 condition,
-                check: check.filter(|_| condition == Condition::ServiceHealthy),
+                check: check.filter(|_| asks),
+                address: self.chosen.ports.target(&course.id).filter(|_| asks),
             };
             Some(steps.add(course.resource(), action, started))
         })
@@ -151,20 +157,59 @@ impl Layout<'_> {
             Wait::Dependencies | Wait::All => None,
         }
     }
+
+    /// A container is ready when it has started; without a check, ready is healthy.
+    fn effective(&self, course: &Course, condition: Condition) -> Condition {
+        let condition = match condition {
+            Condition::ServiceHealthy if self.check(course) == Check::None => {
+                Condition::ServiceReady
+            }
+            other => other,
+        };
+        match (course.kind, condition) {
+            (Kind::Container, Condition::ServiceReady) => Condition::ServiceStarted,
+            (_, other) => other,
+        }
+    }
+
+    /// The check that counts, as far as the image that will run is known.
+    fn check(&self, course: &Course) -> Check {
+        let given = self.chosen.given;
+        let existing = given.existing(&course.id).filter(|_| !course.todo.create);
+        let source = &course.desired.workload.image;
+        let image = match existing {
+            Some(existing) => existing.image_check.as_ref(),
+            None if course.kind == Kind::Vm => None,
+            None if given.facts.images.contains_key(source) => given.facts.image_checks.get(source),
+            None => return without_image(written(course)),
+        };
+        health::effective(written(course), image).map_or(Check::None, Check::Asks)
+    }
 }
 
-/// A container is ready when it has started; without a check, ready is healthy.
-fn effective(course: &Course, condition: Condition) -> Condition {
-    let check = course.desired.workload.healthcheck.as_ref();
-    let checked = check.is_some_and(|check| check.test != Probe::Disabled);
-    let condition = match condition {
-        Condition::ServiceHealthy if !checked => Condition::ServiceReady,
-        other => other,
-    };
-    match (course.kind, condition) {
-        (Kind::Container, Condition::ServiceReady) => Condition::ServiceStarted,
-        (_, other) => other,
+/// What is known of a check when its turn comes.
+#[derive(PartialEq)]
+enum Check {
+    /// This is asked.
+    Asks(Healthcheck),
+    /// Nothing is.
+    None,
+    /// The image has the word, and is not here yet.
+    OfImage(Option<Healthcheck>),
+}
+
+/// Where the file asks something itself, only timings may still be the image's.
+fn without_image(written: Option<&Healthcheck>) -> Check {
+    match written {
+        Some(check) if check.test == Probe::Disabled => Check::None,
+        Some(check) if check.test != Probe::Image => Check::Asks(check.clone()),
+        written => Check::OfImage(written.cloned()),
     }
+}
+
+/// What the file says of its health.
+fn written(course: &Course) -> Option<&Healthcheck> {
+    course.desired.workload.healthcheck.as_ref()
 }
 
 /// Whether it is seen to hold, for one that is not started by this plan.

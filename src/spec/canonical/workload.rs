@@ -162,6 +162,7 @@ impl Canonical<'_> {
                     set(&mut entry.value, Node::sequence(span, test));
                 }
                 "test" => texts(&mut entry.value),
+                "http" => page(&mut entry.value),
                 "interval" | "timeout" | "start_period" | "start_interval" => {
                     time(&mut entry.value);
                 }
@@ -244,6 +245,20 @@ fn size(node: &mut Node) {
     } else {
         text(node);
     }
+}
+
+/// `8080/health` → `{port: 8080, path: /health}`.
+fn page(node: &mut Node) {
+    let Some(text) = node.as_text() else { return };
+    let (port, path) = text.split_at(text.find('/').unwrap_or(text.len()));
+    let span = node.span;
+    // Nothing before the path is a wrong port, not an absent one.
+    let port = if port.is_empty() { Node::text(span, port) } else { Node::plain(span, port) };
+    let mut entries = vec![("port".to_owned(), port)];
+    if !path.is_empty() {
+        entries.push(("path".to_owned(), Node::text(span, path)));
+    }
+    set(node, Node::mapping(span, entries));
 }
 
 fn time(node: &mut Node) {

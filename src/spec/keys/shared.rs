@@ -106,6 +106,8 @@ pub(super) const HEALTHCHECK: Form = Form::Object(&HEALTHCHECK_OBJECT);
 static HEALTHCHECK_OBJECT: Object = Object {
     keys: &[
         key("test", COMMAND),
+        key("tcp", Form::Integer),
+        key("http", Form::Either(&[Form::Scalar, Form::Object(&PAGE)])),
         key("interval", Form::Duration),
         key("timeout", Form::Duration),
         key("retries", Form::Integer),
@@ -114,6 +116,11 @@ static HEALTHCHECK_OBJECT: Object = Object {
         key("disable", Form::Bool),
     ],
     required: &[],
+};
+
+static PAGE: Object = Object {
+    keys: &[key("port", Form::Integer), key("path", Form::Text), key("status", Form::Integer)],
+    required: &["port"],
 };
 
 /// `secrets:` and `configs:` of a workload.

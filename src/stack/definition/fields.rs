@@ -150,9 +150,7 @@ fn of_cloud_init(cloud_init: &CloudInit, fields: &mut Fields) {
 fn healthcheck(check: &Healthcheck, fields: &mut Fields) {
     let test = match &check.test {
         Probe::Exec(argv) => words(argv),
-        Probe::Shell(line) => line.clone(),
-        Probe::Image => "the image's".into(),
-        Probe::Disabled => "disabled".into(),
+        test => test.to_string(),
     };
     fields.insert("healthcheck.test".into(), test);
     let times = [

@@ -4,13 +4,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::field::{duration, integer, items, pairs, text, texts, truth};
+use super::field::{duration, items, pairs, text, texts, truth};
 use super::{Resolver, Written, among};
 use crate::diagnostic::Diagnostic;
 use crate::stack::workload::Attachment;
-use crate::stack::{
-    Condition, Dependency, Healthcheck, MountSource, Probe, Restart, Role, Volume, Workload,
-};
+use crate::stack::{Condition, Dependency, MountSource, Restart, Role, Volume, Workload};
 use crate::yaml::Node;
 
 const POLICIES: &[&str] = &["no", "always", "on-failure", "unless-stopped"];
@@ -120,43 +118,6 @@ impl Resolver<'_> {
                         .maybe_help(among(word, POLICIES)),
                 );
                 Restart::No
-            }
-        }
-    }
-
-    fn healthcheck(&mut self, node: &Node) -> Option<Healthcheck> {
-        let check = node.get("healthcheck")?;
-        let seconds = Duration::from_secs;
-        Some(Healthcheck {
-            test: self.probe(check),
-            interval: duration(check, "interval").unwrap_or(seconds(30)),
-            timeout: duration(check, "timeout").unwrap_or(seconds(30)),
-            retries: integer(check, "retries").and_then(|n| n.try_into().ok()).unwrap_or(3),
-            start_period: duration(check, "start_period").unwrap_or_default(),
-            start_interval: duration(check, "start_interval").unwrap_or(seconds(5)),
-        })
-    }
-
-    fn probe(&mut self, check: &Node) -> Probe {
-        if truth(check, "disable") {
-            return Probe::Disabled;
-        }
-        let Some(test) = check.get("test") else { return Probe::Image };
-        let words = texts(check, "test");
-        match words.split_first().map(|(first, rest)| (first.as_str(), rest)) {
-            None => Probe::Image,
-            Some(("NONE", [])) => Probe::Disabled,
-            Some(("CMD", command)) if !command.is_empty() => Probe::Exec(command.to_vec()),
-            Some(("CMD-SHELL", [line])) => Probe::Shell(line.clone()),
-            Some(_) => {
-                self.found.push(
-                    Diagnostic::error(
-                        "a healthcheck's list starts with `CMD`, `CMD-SHELL` or `NONE`",
-                    )
-                    .at(test.as_sequence().and_then(<[_]>::first).map_or(test.span, |one| one.span))
-                    .help("write `[CMD, program, argument]` or one line of shell"),
-                );
-                Probe::Disabled
             }
         }
     }

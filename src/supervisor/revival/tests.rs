@@ -28,6 +28,7 @@ fn seen(state: State, held: bool) -> Observed {
         emulated: None,
         disk: None,
         restarts: Restarts::default(),
+        image_check: None,
     };
     Observed { instances: [(web(), instance)].into(), ..Observed::default() }
 }
