@@ -82,7 +82,7 @@ impl Networks for HostNetworks {
 
     async fn create(&self, stack: &StackName, network: &NetworkPlan) -> Result<()> {
         let network = network.clone();
-        self.block(stack, move |host, stack| host.create(stack, &network)).await
+        self.block(stack, move |_, stack| Host::create(stack, &network)).await
     }
 
     async fn remove(&self, stack: &StackName, network: &NetworkPlan) -> Result<()> {

@@ -121,7 +121,7 @@ impl Host {
         told.collect()
     }
 
-    pub(super) fn create(&self, stack: &StackName, network: &NetworkPlan) -> Result<()> {
+    pub(super) fn create(stack: &StackName, network: &NetworkPlan) -> Result<()> {
         if !network.internal {
             firewall::turn_on_forwarding().map_err(of_firewall("prepare", stack))?;
         }
