@@ -1,6 +1,7 @@
 //! The same stack under docker compose, where a Docker daemon and compose
 //! happen to be there. Nothing depends on them.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -42,12 +43,12 @@ impl Compose {
 
     /// A cold `up -d` of so many containers.
     pub(crate) fn cold(&self, count: usize) -> Duration {
-        let services: String = (0..count)
-            .map(|number| {
-                format!("  s{number}: {{ image: \"{IMAGE}\", pull_policy: never, stop_grace_period: 0s }}\n")
-            })
-            .collect();
-        let text = format!("name: {PROJECT}\nservices:\n{services}");
+        let mut text = format!("name: {PROJECT}\nservices:\n");
+        let options = "pull_policy: never, stop_grace_period: 0s";
+        for number in 0..count {
+            writeln!(text, "  s{number}: {{ image: \"{IMAGE}\", {options} }}")
+                .expect("a string takes all");
+        }
         fs::write(self.project.join("compose.yaml"), text).expect("written");
         // A hundred take it half a minute each time.
         let rounds = if count < 100 { ROUNDS } else { 1 };

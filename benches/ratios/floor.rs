@@ -62,7 +62,7 @@ impl Floor {
     pub(crate) fn bare(&self, count: usize) -> Duration {
         let specs: Vec<ShimSpec> = (0..count).map(|number| self.spec(number)).collect();
         let began = Instant::now();
-        let started = self.start(&specs, |_| {});
+        let started = self.start(&specs, cores(), |_| {});
         let took = began.elapsed();
         self.end(started);
         took
@@ -79,7 +79,8 @@ impl Floor {
             scope.spawn(|| stack.apply_firewall());
             stack.serve_names(count);
         });
-        let started = self.start(&specs, |spec| {
+        // Records wait for the disk: all at once, as Windlass does it.
+        let started = self.start(&specs, count, |spec| {
             let record = spec.exit_file.with_file_name("instance.json");
             atomic::write(&record, spec).expect("recorded");
         });
@@ -92,11 +93,15 @@ impl Floor {
         bare_spec(&self.base.join(number.to_string()), &self.rootfs)
     }
 
-    /// One thread a core; the shims and their processes.
-    fn start(&self, specs: &[ShimSpec], before: impl Fn(&ShimSpec) + Sync) -> Vec<(i32, i32)> {
+    /// On so many threads; the shims and their processes.
+    fn start(
+        &self,
+        specs: &[ShimSpec],
+        threads: usize,
+        before: impl Fn(&ShimSpec) + Sync,
+    ) -> Vec<(i32, i32)> {
         let left = Mutex::new(specs.iter());
         let pids = Mutex::new(Vec::new());
-        let threads = std::thread::available_parallelism().map_or(2, usize::from);
         std::thread::scope(|scope| {
             for _ in 0..threads {
                 scope.spawn(|| {
@@ -120,6 +125,10 @@ impl Floor {
         }
         fs::remove_dir_all(&self.base).expect("removed");
     }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from)
 }
 
 /// What a stack has besides its containers.
