@@ -55,7 +55,14 @@ pub(super) fn apply(ruleset: &Ruleset) -> Result<(), FirewallError> {
 }
 
 /// The rules in the table that carry a name of ours; `None`: no table.
-pub(super) fn observe(table: &str) -> Result<Option<BTreeSet<RuleId>>, FirewallError> {
+/// `expected` only says which question is asked first, so that one is enough.
+pub(super) fn observe(
+    table: &str,
+    expected: bool,
+) -> Result<Option<BTreeSet<RuleId>>, FirewallError> {
+    if !expected && !tables()?.contains(table) {
+        return Ok(None);
+    }
     match nft(&["-j", "list", "table", "inet", table], "") {
         Ok(listing) => rule_ids(&listing).map(Some).map_err(FirewallError::Answer),
         Err(FirewallError::Refused { .. }) if !tables()?.contains(table) => Ok(None),
