@@ -4,6 +4,7 @@
 
 pub mod gather;
 mod memory;
+pub mod surroundings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

@@ -6,6 +6,7 @@ mod host;
 use std::sync::Arc;
 
 use crate::engine::{EngineError, Images, Networks, Volumes, Workloads};
+use crate::facts::surroundings::LookAround;
 use crate::observed::Observed;
 use crate::stack::{Kind, StackName};
 use crate::state::{Directories, InstanceRecord, StateError};
@@ -29,6 +30,8 @@ pub struct World {
     pub volumes: Arc<dyn Volumes>,
     /// Images of both kinds.
     pub images: Arc<dyn Images>,
+    /// What else there is on the host.
+    pub host: Arc<dyn LookAround>,
 }
 
 impl World {

@@ -62,6 +62,7 @@ impl Stage {
             networks: Arc::new(fake.clone()),
             volumes: Arc::new(fake.clone()),
             images: Arc::new(fake.clone()),
+            host: Arc::new(fake.clone()),
         };
         let (events, heard) = Events::channel();
         let (stop, stopped) = watch::channel(false);

@@ -449,7 +449,8 @@ fn a_forwarder_stays_while_its_ports_do() {
         networks.open_ports(stack, &id, &[given, any]).await.expect("open");
         assert_eq!(observe().await.len(), 2);
 
-        let wanted = BTreeSet::from([(Protocol::Tcp, chosen), (Protocol::Tcp, 9)]);
+        let fixed = BTreeSet::from([(Protocol::Tcp, chosen), (Protocol::Tcp, 9)]);
+        let wanted = windlass::network::ports::Wanted { fixed, ..Default::default() };
         let own = world.directories.stack_run(stack);
         assert!(windlass::network::ports::taken(&wanted, &own).is_empty(), "its own");
         let nowhere = world.directories.run.join("nowhere");

@@ -3,6 +3,10 @@
 //! each time, touches nothing it need not touch, and loses no data unsaid.
 #![allow(missing_docs, unreachable_pub)]
 
+#[path = "properties/damage.rs"]
+mod damage;
+#[path = "properties/judge.rs"]
+mod judge;
 #[path = "properties/stacks.rs"]
 mod stacks;
 
@@ -12,13 +16,14 @@ use proptest::prelude::*;
 use windlass::engine::ErrorKind;
 use windlass::engine::fake::{Fake, Fault, Script};
 use windlass::facts::Facts;
-use windlass::observed::{Exit, Observed, ObservedInstance, State};
+use windlass::observed::{Observed, ObservedInstance, State};
 use windlass::plan::{
     self, Action, Cause, Consent, DownOptions, Loss, Options, Plan, Resource, Verb, display,
 };
-use windlass::stack::definition::differences;
-use windlass::stack::{Definition, Kind, OnChange, Role, Stack};
+use windlass::stack::{Kind, Stack};
 
+use damage::{Damage, any_damage};
+use judge::assert_equals;
 use stacks::{any_stack, stack, workload};
 
 fn facts() -> Facts {
@@ -39,63 +44,6 @@ fn carry_out(plan: &Plan, fake: &Fake) -> Result<(), TestCaseError> {
         }
     }
     Ok(())
-}
-
-/// The host is exactly what the file says, seen without asking the planner.
-fn assert_equals(stack: &Stack, observed: &Observed) -> Result<(), TestCaseError> {
-    for (id, workload) in stack.instances() {
-        let instance = observed.instances.get(&id);
-        let instance = instance.ok_or_else(|| TestCaseError::fail(format!("{id} is missing")))?;
-        let completed = matches!(&instance.state, State::Exited(exit) if exit.code == Some(0));
-        let runs = matches!(instance.state, State::Running { .. }) && instance.minded;
-        let held = matches!(instance.state, State::Paused { .. }) && instance.held;
-        prop_assert!(runs || completed || held, "{} is {:?}", id, instance.state);
-        prop_assert!(instance.drift.is_empty());
-        prop_assert_eq!(instance.id.to_string(), id.to_string());
-        let desired = Definition::of(workload, &BTreeMap::new());
-        let left: Vec<_> = differences(&instance.definition, &desired)
-            .into_iter()
-            .filter(|it| !(ignores(workload) && it.field.starts_with("cloud_init.")))
-            .collect();
-        prop_assert!(left.is_empty(), "{}: {:?}", id, left);
-        let joined: Vec<&String> = workload.networks.keys().collect();
-        prop_assert_eq!(instance.addresses.keys().collect::<Vec<_>>(), joined);
-        if runs {
-            prop_assert_eq!(
-                instance.forwarded.len(),
-                workload.ports.len(),
-                "{} {:?}",
-                id,
-                instance
-            );
-        }
-        for (network, address) in &instance.addresses {
-            let on = &observed.networks[network];
-            prop_assert!(on.subnet.is_some_and(|it| it.contains(address)));
-            prop_assert!(on.zone.0[&id.to_string()].contains(address));
-            prop_assert!(on.zone.0[&id.workload].contains(address));
-            prop_assert!(on.names_alive && on.up);
-        }
-    }
-    for (name, network) in &stack.networks {
-        let subnet = observed.networks.get(name).and_then(|it| it.subnet);
-        prop_assert!(subnet.is_some());
-        prop_assert!(network.subnet.is_none() || network.subnet == subnet);
-    }
-    for volume in stack.volumes.values() {
-        prop_assert!(observed.volumes.contains_key(&volume.resolved));
-    }
-    prop_assert_eq!(observed.firewall.is_some(), !observed.networks.is_empty());
-    let addresses: Vec<_> =
-        observed.instances.values().flat_map(|it| it.addresses.iter()).collect();
-    let distinct: BTreeSet<_> = addresses.iter().collect();
-    prop_assert_eq!(addresses.len(), distinct.len(), "an address was given twice");
-    Ok(())
-}
-
-fn ignores(workload: &windlass::stack::Workload) -> bool {
-    let Role::Vm(vm) = &workload.role else { return false };
-    vm.cloud_init.as_ref().is_some_and(|it| it.on_change == OnChange::Ignore)
 }
 
 /// Brings the host there and checks that it is there and nothing is left to do.
@@ -145,168 +93,6 @@ fn check_form(plan: &Plan) -> Result<(), TestCaseError> {
     }
     prop_assert!(plan.steps.is_empty() || !plan.changes.is_empty(), "steps and nothing told");
     Ok(())
-}
-
-/// Things that happen behind our back.
-#[derive(Debug, Clone)]
-enum Damage {
-    Kill(usize, i32),
-    Vanish(usize),
-    Pause(usize, bool),
-    Degrade(usize),
-    LoseShim(usize),
-    Drift(usize),
-    HalfMake(usize),
-    LoseForwarder(usize),
-    LoseNetwork(usize),
-    DownNetwork(usize),
-    LoseAddress(usize),
-    LoseNames(usize),
-    LoseFirewall,
-    LoseRule,
-    Docker,
-    LoseVolume(usize),
-    Reboot,
-}
-
-fn any_damage() -> impl Strategy<Value = Damage> {
-    let n = 0_usize..20;
-    prop_oneof![
-        (n.clone(), prop::sample::select(vec![0, 1, 137]))
-            .prop_map(|(n, code)| Damage::Kill(n, code)),
-        n.clone().prop_map(Damage::Vanish),
-        (n.clone(), any::<bool>()).prop_map(|(n, held)| Damage::Pause(n, held)),
-        n.clone().prop_map(Damage::Degrade),
-        n.clone().prop_map(Damage::LoseShim),
-        n.clone().prop_map(Damage::Drift),
-        n.clone().prop_map(Damage::HalfMake),
-        n.clone().prop_map(Damage::LoseForwarder),
-        n.clone().prop_map(Damage::LoseNetwork),
-        n.clone().prop_map(Damage::DownNetwork),
-        n.clone().prop_map(Damage::LoseAddress),
-        n.clone().prop_map(Damage::LoseNames),
-        Just(Damage::LoseFirewall),
-        Just(Damage::LoseRule),
-        Just(Damage::Docker),
-        n.prop_map(Damage::LoseVolume),
-        Just(Damage::Reboot),
-    ]
-}
-
-fn nth<K: Ord, V>(map: &mut BTreeMap<K, V>, n: usize) -> Option<&mut V> {
-    let count = map.len().max(1);
-    map.values_mut().nth(n % count)
-}
-
-fn ended(code: Option<i32>) -> State {
-    State::Exited(Exit { code, out_of_memory: false, at: 0 })
-}
-
-fn end(instance: &mut ObservedInstance, code: Option<i32>) {
-    if instance.is_alive() {
-        instance.state = ended(code);
-        instance.minded = false;
-        instance.health = None;
-    }
-}
-
-impl Damage {
-    fn strike(&self, observed: &mut Observed) {
-        match *self {
-            Self::Kill(n, code) => {
-                if let Some(it) = nth(&mut observed.instances, n) {
-                    end(it, Some(code));
-                }
-            }
-            Self::Vanish(n) => {
-                let gone = nth(&mut observed.instances, n).map(|it| it.id.clone());
-                observed.instances.retain(|id, _| Some(id) != gone.as_ref());
-            }
-            Self::Pause(n, held) => {
-                if let Some(it) = nth(&mut observed.instances, n)
-                    && let State::Running { pid } = it.state
-                {
-                    it.state = State::Paused { pid };
-                    it.held = held;
-                }
-            }
-            Self::Degrade(n) => {
-                if let Some(it) = nth(&mut observed.instances, n)
-                    && let State::Running { pid } = it.state
-                    && it.kind == Kind::Vm
-                {
-                    it.state = State::Degraded { pid, reason: "its virtiofsd died".into() };
-                }
-            }
-            Self::LoseShim(n) => {
-                if let Some(it) = nth(&mut observed.instances, n) {
-                    it.minded = it.minded && it.kind == Kind::Container;
-                }
-            }
-            Self::Drift(n) => {
-                if let Some(it) = nth(&mut observed.instances, n)
-                    && it.is_alive()
-                {
-                    it.drift.insert("cpus".into(), "7".into());
-                }
-            }
-            Self::HalfMake(n) => {
-                if let Some(it) = nth(&mut observed.instances, n)
-                    && !it.is_alive()
-                {
-                    it.state = State::HalfMade;
-                }
-            }
-            Self::LoseForwarder(n) => {
-                if let Some(it) = nth(&mut observed.instances, n) {
-                    it.forwarded.clear();
-                }
-            }
-            Self::LoseNetwork(n) => {
-                let gone = nth(&mut observed.networks, n).map(|it| it.name.clone());
-                observed.networks.retain(|name, _| Some(name) != gone.as_ref());
-            }
-            Self::DownNetwork(n) => {
-                if let Some(it) = nth(&mut observed.networks, n) {
-                    it.up = false;
-                }
-            }
-            Self::LoseAddress(n) => {
-                if let Some(it) = nth(&mut observed.networks, n) {
-                    (it.subnet, it.gateway) = (None, None);
-                }
-            }
-            Self::LoseNames(n) => {
-                if let Some(it) = nth(&mut observed.networks, n) {
-                    it.names_alive = false;
-                }
-            }
-            Self::LoseFirewall => observed.firewall = None,
-            Self::LoseRule => {
-                if let Some(rules) = &mut observed.firewall {
-                    rules.pop_first();
-                }
-            }
-            Self::Docker => {
-                for network in observed.networks.values_mut() {
-                    network.docker_accepts = Some(false);
-                }
-            }
-            Self::LoseVolume(n) => {
-                let gone = nth(&mut observed.volumes, n).map(|it| it.resolved.clone());
-                let used = observed.instances.values().any(ObservedInstance::is_alive);
-                observed.volumes.retain(|name, _| used || Some(name) != gone.as_ref());
-            }
-            Self::Reboot => {
-                for instance in observed.instances.values_mut() {
-                    end(instance, None);
-                    instance.forwarded.clear();
-                }
-                observed.networks.clear();
-                observed.firewall = None;
-            }
-        }
-    }
 }
 
 /// A host with some history: another stack brought up, then damage.

@@ -309,3 +309,19 @@ fn a_program_gets_open_taps_that_go_with_it() {
     let number = log.trim().rsplit(' ').next().and_then(|word| word.parse::<i32>().ok());
     assert!(number.is_some_and(|number| number > 2), "{log}");
 }
+
+#[test]
+fn a_group_is_cleared_of_whoever_entered_it_last() {
+    if !needs_root("shim") {
+        return;
+    }
+    let home = Home::new();
+    let hierarchies = Hierarchies::find().expect("cgroups");
+    hierarchies.make(&home.cgroup).expect("a group");
+    let mut late = std::process::Command::new("sleep").arg("1000").spawn().expect("started");
+    let pid = i32::try_from(late.id()).expect("a pid");
+    hierarchies.enter(&home.cgroup, pid).expect("entered");
+    hierarchies.clear(&home.cgroup).expect("cleared");
+    assert!(!hierarchies.exists(&home.cgroup));
+    assert!(!late.wait().expect("it ended").success());
+}

@@ -25,21 +25,31 @@ impl Events {
         let mut program = stack
             .command(&["events", "--json"])
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("started");
+        // It says so once it listens.
+        let mut word = String::new();
+        let mut told = BufReader::new(program.stderr.take().expect("piped"));
+        told.read_line(&mut word).expect("text");
+        assert!(word.contains("from now on"), "{word}");
         let lines = BufReader::new(program.stdout.take().expect("piped")).lines();
         Self { program, lines }
     }
 
     /// The next event of this kind about `name`.
     fn next(&mut self, name: &str, kind: &str) -> Value {
+        self.find(name, kind, |_| true)
+    }
+
+    /// The next one that is as it is looked for.
+    fn find(&mut self, name: &str, kind: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         for line in self.lines.by_ref() {
             let line: Value = serde_json::from_str(&line.expect("text")).expect("JSON");
             let event = &line["event"];
             let about = event["resource"].to_string();
             let said = &event["what"][kind];
-            if (about.contains(&format!("\"{name}\"")) || name.is_empty()) && !said.is_null() {
+            if about.contains(&format!("\"{name}\"")) && !said.is_null() && wanted(said) {
                 return said.clone();
             }
         }
@@ -191,10 +201,10 @@ services:
     stack.ok(&["up", "-d"]);
     let mut events = Events::of(&stack);
     stack.ok(&["exec", "-T", "web", "touch", "/tmp/well"]);
-    assert_eq!(events.next("web", "health")["healthy"], true);
+    events.find("web", "health", |health| health["healthy"] == true);
     assert_eq!(row(&stack, "web")["Health"], "healthy");
     stack.ok(&["exec", "-T", "web", "rm", "/tmp/well"]);
-    assert_eq!(events.next("web", "health")["healthy"], false);
+    events.find("web", "health", |health| health["healthy"] == false);
     assert_eq!(row(&stack, "web")["Health"], "unhealthy");
     stack.finish();
 }

@@ -9,12 +9,14 @@ use tokio::sync::watch;
 
 use super::arguments::Logs;
 use super::carry_out::{Job, carry_out};
-use super::logs::Show;
+use super::logs::{self, Show};
 use super::report::{self, Attempt};
 use super::{CommandError, Exit, Invocation};
 use crate::plan::Consent;
 use crate::reconcile::{Goal, Verb};
 use crate::stack::{InstanceId, Stack};
+use crate::supervisor::client::Client;
+use crate::supervisor::spawn;
 
 /// An `up` that stays.
 pub(super) struct Attached<'a> {
@@ -22,6 +24,8 @@ pub(super) struct Attached<'a> {
     pub(super) stack: &'a Stack,
     /// The instances whose logs are shown, and which Ctrl-C stops.
     pub(super) ids: Vec<InstanceId>,
+    /// These are all of the stack's.
+    pub(super) whole: bool,
     /// Lines since then are shown.
     pub(super) since: Timestamp,
     /// Replaces every workload's own grace period.
@@ -37,8 +41,17 @@ impl Attached<'_> {
         let arguments = Logs { follow: true, ..Logs::default() };
         let mut show = Show::new(self.invocation, &self.stack.name, &self.ids, &arguments)?;
         show.past(&arguments, Some(self.since))?;
+        let until = async {
+            // It goes when nothing runs and nothing will be started again. Should it be
+            // killed, what runs goes on all the same.
+            let minded = Client::new(&self.invocation.directories, &self.stack.name);
+            if self.whole {
+                drop(spawn::gone(&minded).await);
+            }
+            logs::all_ended(self.invocation, &self.stack.name, &self.ids).await;
+        };
         tokio::select! {
-            ended = show.future() => ended.map(|()| Exit::Done),
+            ended = show.future(until) => ended.map(|()| Exit::Done),
             _ = interrupted.wait_for(|stop| *stop) => self.stop().await,
         }
     }

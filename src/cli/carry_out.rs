@@ -58,11 +58,16 @@ async fn ask(
     order: &Order,
     mut stop: watch::Receiver<bool>,
 ) -> Result<Report, ClientError> {
-    let mut answer = client.order(order).await?;
+    // A connection that broke before there was an answer: it is on its way out.
+    let mut answer = client.order(order).await.map_err(|error| match error {
+        ClientError::Broken(_) => gone(),
+        error => error,
+    })?;
     let (events, receiver) = Events::channel();
     let title = order.goal.stack().as_str();
     let listen = async {
         let mut ticket = None;
+        let mut begun = false;
         let mut stopping = false;
         let result = loop {
             tokio::select! {
@@ -73,8 +78,15 @@ async fn ask(
                             invocation.screen.note(&format!("waiting for `{behind}`"));
                         }
                     }
-                    Ok(Said::Event(event)) => events.send(event.resource, event.what),
+                    Ok(Said::Event(event)) => {
+                        begun = true;
+                        events.send(event.resource, event.what);
+                    }
                     Ok(Said::Ended { report, leaving }) => break Ok((report, leaving)),
+                    // It left before it began: another one does it.
+                    Err(ClientError::Unfinished | ClientError::Broken(_)) if !begun => {
+                        break Err(gone());
+                    }
                     Err(error) => break Err(error),
                 },
                 Ok(_) = stop.wait_for(|stop| *stop), if !stopping && ticket.is_some() => {
@@ -98,6 +110,10 @@ async fn ask(
         drop(spawn::gone(client).await);
     }
     Ok(*report)
+}
+
+fn gone() -> ClientError {
+    ClientError::Gone(std::io::ErrorKind::ConnectionReset.into())
 }
 
 /// Does it in this process, under the stack's lock.

@@ -12,7 +12,6 @@ use crate::reconcile::ReconcileError;
 use crate::spec;
 use crate::stack::StackName;
 use crate::state::StateError;
-use crate::supervisor::SupervisorError;
 use crate::supervisor::client::ClientError;
 use crate::supervisor::spawn::SpawnError;
 use crate::volume::VolumeError;
@@ -143,9 +142,6 @@ pub enum CommandError {
         /// The stack it minds.
         stack: StackName,
     },
-    /// A supervisor could not go on.
-    #[error(transparent)]
-    Supervise(#[from] SupervisorError),
     /// There is no supervisor.
     #[error(transparent)]
     Spawn(#[from] SpawnError),
@@ -200,9 +196,7 @@ impl CommandError {
             Self::NeedsRoot { .. } | Self::Host(_) => Exit::Unavailable,
             Self::Refused { .. } | Self::State(StateError::Newer { .. }) => Exit::Refused,
             Self::Interrupted => Exit::Interrupted,
-            Self::Engine(error) | Self::Supervise(SupervisorError::Look(error)) => {
-                exit_of(error.kind)
-            }
+            Self::Engine(error) => exit_of(error.kind),
             Self::Image(error) => exit_of(error.kind()),
             Self::Volume(error) => exit_of(error.kind()),
             Self::Reconcile(error) => match error {
@@ -217,7 +211,6 @@ impl CommandError {
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
             Self::NotRunning { .. }
             | Self::Supervisor { .. }
-            | Self::Supervise(_)
             | Self::Spawn(_)
             | Self::State(_)
             | Self::File { .. }

@@ -33,6 +33,7 @@ pub(super) async fn run(invocation: &Invocation, arguments: &Events) -> Result<E
         answer => answer.map_err(failed)?,
     };
     let mut stop = interrupt::listen(&invocation.screen)?;
+    invocation.screen.note(&format!("what happens to {name} from now on; Ctrl-C ends this"));
     loop {
         let line = tokio::select! {
             line = answer.line() => line.map_err(failed)?,

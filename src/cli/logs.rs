@@ -27,7 +27,7 @@ pub(super) async fn run(invocation: &Invocation, arguments: &Logs) -> Result<Exi
     let mut show = Show::new(invocation, &stack, &ids, arguments)?;
     show.past(arguments, since)?;
     if arguments.follow {
-        show.future().await?;
+        show.future(all_ended(invocation, &stack, &ids)).await?;
     }
     Ok(Exit::Done)
 }
@@ -99,8 +99,11 @@ impl<'a> Show<'a> {
         self.print(&lines)
     }
 
-    /// What is being written, until everybody has ended.
-    pub(super) async fn future(&mut self) -> Result<(), CommandError> {
+    /// What is being written, until nobody writes any more.
+    pub(super) async fn future(
+        &mut self,
+        until: impl Future<Output = ()>,
+    ) -> Result<(), CommandError> {
         let unwatched = |source| CommandError::Setup { what: "a watch on logs", source };
         let mut watch = Watch::new().map_err(unwatched)?;
         for (place, id) in self.ids.iter().enumerate() {
@@ -110,7 +113,7 @@ impl<'a> Show<'a> {
                 watch.add(&directory, place).map_err(unwatched)?;
             }
         }
-        let mut ended = std::pin::pin!(all_ended(self.invocation, self.stack, self.ids));
+        let mut ended = std::pin::pin!(until);
         let mut changed: Vec<usize> = (0..self.ids.len()).collect();
         loop {
             // Also once before the first wait: for what came before the watch.
@@ -159,7 +162,7 @@ fn unreadable(path: PathBuf) -> impl FnOnce(std::io::Error) -> CommandError {
 }
 
 /// Returns when none of them runs any more.
-async fn all_ended(invocation: &Invocation, stack: &StackName, ids: &[InstanceId]) {
+pub(super) async fn all_ended(invocation: &Invocation, stack: &StackName, ids: &[InstanceId]) {
     let directories = &invocation.directories;
     join_all(ids.iter().map(|id| async move {
         let run = directories.instance_run(stack, id);

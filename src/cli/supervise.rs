@@ -44,11 +44,10 @@ async fn supervise(invocation: &Invocation) -> Result<Exit, CommandError> {
         drop(leaving.wait_for(|left| *left).await);
     }));
     ready::ready();
-    let result = supervisor.run(stop).await;
+    supervisor.run(stop).await;
     left.send_replace(true);
     // Whoever still reads an answer gets the end of it.
     drop(tokio::time::timeout(LAST_WORDS, door).await);
-    result?;
     Ok(Exit::Done)
 }
 

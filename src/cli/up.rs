@@ -44,8 +44,8 @@ pub(super) async fn run(invocation: &Invocation, arguments: &Up) -> Result<Exit,
         return Ok(exit);
     }
     let ids = chosen(&stack, &arguments.selection.names);
-    let grace = arguments.timeout;
-    let attached = Attached { invocation, stack: &stack, ids, since, grace };
+    let (grace, whole) = (arguments.timeout, arguments.selection.names.is_empty());
+    let attached = Attached { invocation, stack: &stack, ids, whole, since, grace };
     attached.run(interrupted).await
 }
 

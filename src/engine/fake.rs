@@ -10,8 +10,10 @@ mod traits;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::watch;
+
 use crate::engine::Result;
-use crate::observed::Observed;
+use crate::observed::{Observed, State};
 use crate::plan::Action;
 use crate::stack::{ImageSource, InstanceId};
 
@@ -29,6 +31,9 @@ struct Inner {
     /// Calls so far; faults are scripted by this number.
     calls: usize,
     crashed: bool,
+    /// Told of every change, and of every one that was nobody's call.
+    changed: watch::Sender<()>,
+    meddled: watch::Sender<()>,
 }
 
 impl Fake {
@@ -51,7 +56,10 @@ impl Fake {
 
     /// Changes what exists behind everybody's back.
     pub fn meddle(&self, change: impl FnOnce(&mut Observed)) {
-        change(&mut self.inner().host.observed);
+        let mut inner = self.inner();
+        change(&mut inner.host.observed);
+        inner.changed.send_replace(());
+        inner.meddled.send_replace(());
     }
 
     /// Another script from here on: after a crash, the next command.
@@ -90,7 +98,8 @@ impl Fake {
     /// One call, subject to the script's faults.
     fn call<T>(&self, act: impl FnOnce(&mut Host, &Script) -> Result<T>) -> Result<T> {
         let mut inner = self.inner();
-        let Inner { host, script, calls, crashed } = &mut *inner;
+        let Inner { host, script, calls, crashed, changed, .. } = &mut *inner;
+        changed.send_replace(());
         let fault =
             script.fault(*calls).filter(|_| !*crashed).or((*crashed).then_some(Fault::Crash));
         *calls += 1;
@@ -103,6 +112,25 @@ impl Fake {
                 Err(script::scripted(crate::engine::ErrorKind::Unavailable))
             }
         }
+    }
+
+    /// How one run ended; `None`: it runs.
+    fn ended(&self, id: &InstanceId) -> Option<i32> {
+        match self.inner().host.observed.instances.get(id).map(|it| &it.state) {
+            Some(State::Exited(exit)) => Some(exit.code.unwrap_or(255)),
+            None => Some(255),
+            Some(_) => None,
+        }
+    }
+
+    /// Hears of every change from now on.
+    fn changes(&self) -> watch::Receiver<()> {
+        self.inner().changed.subscribe()
+    }
+
+    /// Hears of what happens behind everybody's back from now on.
+    fn meddling(&self) -> watch::Receiver<()> {
+        self.inner().meddled.subscribe()
     }
 
     /// A test that panicked within a call leaves nothing half written here.

@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use sha2::{Digest, Sha256};
 
 use super::Facts;
-use super::memory;
+use super::surroundings::For;
 use crate::engine::{EngineError, ErrorKind};
-use crate::network::{allocation, facts as network, ports};
+use crate::network::ports::Wanted;
 use crate::observed::Observed;
 use crate::plan::{Options, Pull};
 use crate::stack::workload::{SecretSource, Workload};
-use crate::stack::{Healthcheck, ImageSource, Kind, MountSource, Protocol, Stack};
+use crate::stack::{Healthcheck, ImageSource, Kind, MountSource, Stack};
 use crate::state::ledger::{self, Found};
 use crate::world::World;
 
@@ -26,24 +26,27 @@ pub async fn gather(
 ) -> Result<Facts, EngineError> {
     let Known { here: images, checks: image_checks, fresh: fresh_images } =
         images(world, stack, options).await?;
-    let memory = memory::read().map_err(system("read the memory of", "the host"))?;
-    let network = network::look(&world.home_id, &stack.name)
-        .map_err(system("look at the network of", "the host"))?;
     let own = world.directories.stack_run(&stack.name);
+    let around = world.host.look_around(For {
+        home_id: &world.home_id,
+        stack: &stack.name,
+        own: &own,
+        ports: &wanted_ports(stack, observed),
+    })?;
     // Asking may run a guest: not for a stack of containers.
     let has_vms = stack.workloads.values().any(|workload| workload.kind() == Kind::Vm);
     Ok(Facts {
         home_id: world.home_id.clone(),
-        taken_subnets: network.taken_subnets,
+        taken_subnets: around.taken_subnets,
         recorded_subnets: recorded_subnets(world, stack)?,
-        taken_ports: ports::taken(&wanted_ports(stack, observed), &own),
+        taken_ports: around.taken_ports,
         images,
         image_checks,
         fresh_images,
-        memory_total: memory.total,
-        memory_available: memory.available,
+        memory_total: around.memory_total,
+        memory_available: around.memory_available,
         memory_of_other_vms: world.vms.memory_in_use(&stack.name)?,
-        mtu: network.uplink_mtu,
+        mtu: around.mtu,
         emulated: has_vms.then(|| world.vms.emulated()).flatten(),
         unavailable: unavailable(world, stack),
         missing_paths: missing_paths(stack),
@@ -98,21 +101,17 @@ fn recorded_subnets(
 /// Ports that the plan may give out and that no forwarder of this stack holds:
 /// those the file asks for, and where it asks for any port, all there are to
 /// choose from.
-fn wanted_ports(stack: &Stack, observed: &Observed) -> BTreeSet<(Protocol, u16)> {
-    let ours: BTreeSet<_> = observed
-        .instances
-        .values()
-        .flat_map(|instance| &instance.forwarded)
-        .filter_map(|port| port.published.map(|published| (port.protocol, published)))
-        .collect();
-    let asked = stack.workloads.values().flat_map(|workload| &workload.ports);
-    let wanted: BTreeSet<_> = asked
-        .flat_map(|port| {
-            let choice = port.published.map_or(allocation::ANY_PORT, |port| port..=port);
-            choice.map(move |published| (port.protocol, published))
-        })
-        .collect();
-    wanted.difference(&ours).copied().collect()
+fn wanted_ports(stack: &Stack, observed: &Observed) -> Wanted {
+    let held = observed.instances.values().flat_map(|instance| &instance.forwarded);
+    let held = held.filter_map(|port| port.published.map(|published| (port.protocol, published)));
+    let mut wanted = Wanted { not: held.collect(), ..Wanted::default() };
+    for port in stack.workloads.values().flat_map(|workload| &workload.ports) {
+        match port.published {
+            Some(published) => drop(wanted.fixed.insert((port.protocol, published))),
+            None => drop(wanted.any.insert(port.protocol)),
+        }
+    }
+    wanted
 }
 
 fn unavailable(world: &World, stack: &Stack) -> BTreeMap<Kind, String> {

@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
+use super::allocation::ANY_PORT;
 use super::forwarder;
 use crate::facts::PortOwner;
 use crate::stack::Protocol;
@@ -30,17 +31,36 @@ struct Listener {
     inode: u64,
 }
 
+/// Ports that may be wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// These.
+    pub fixed: BTreeSet<(Protocol, u16)>,
+    /// Any of [`ANY_PORT`] of these protocols.
+    pub any: BTreeSet<Protocol>,
+    /// But none of these.
+    pub not: BTreeSet<(Protocol, u16)>,
+}
+
+impl Wanted {
+    fn is_empty(&self) -> bool {
+        self.fixed.is_empty() && self.any.is_empty()
+    }
+
+    fn contains(&self, protocol: Protocol, port: u16) -> bool {
+        let any = self.any.contains(&protocol) && ANY_PORT.contains(&port);
+        (any || self.fixed.contains(&(protocol, port))) && !self.not.contains(&(protocol, port))
+    }
+}
+
 /// Those of the wanted ports that somebody listens on. Forwarders whose file
 /// lies below `own` (the stack's directory of this boot) are left out.
-pub fn taken(
-    wanted: &BTreeSet<(Protocol, u16)>,
-    own: &Path,
-) -> BTreeMap<(Protocol, u16), PortOwner> {
+pub fn taken(wanted: &Wanted, own: &Path) -> BTreeMap<(Protocol, u16), PortOwner> {
     if wanted.is_empty() {
         return BTreeMap::new();
     }
     let listeners: Vec<Listener> =
-        listeners().into_iter().filter(|one| wanted.contains(&(one.protocol, one.port))).collect();
+        listeners().into_iter().filter(|one| wanted.contains(one.protocol, one.port)).collect();
     let inodes: BTreeSet<u64> = listeners.iter().map(|one| one.inode).collect();
     let holders = if inodes.is_empty() { BTreeMap::new() } else { holders(&inodes) };
     let mut taken = BTreeMap::new();
@@ -66,7 +86,8 @@ pub(super) fn bind_failure(error: &io::Error, protocol: Protocol, address: Socke
         io::ErrorKind::AddrInUse => {
             let port = (protocol, address.port());
             let nowhere = Path::new("/nonexistent");
-            let who = taken(&BTreeSet::from([port]), nowhere)
+            let wanted = Wanted { fixed: [port].into(), ..Wanted::default() };
+            let who = taken(&wanted, nowhere)
                 .remove(&port)
                 .and_then(|owner| owner.who)
                 .map_or(String::new(), |who| format!(" by {who}"));

@@ -5,8 +5,12 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::Cgroup;
 
@@ -14,6 +18,12 @@ const ROOT: &str = "/sys/fs/cgroup";
 
 /// Where shims themselves live: a leaf, for version 2 allows processes only there.
 pub const SHIMS: &str = "windlass.slice/shims";
+
+/// How often a group is cleared of what goes on entering it.
+const CLEARINGS: usize = 10;
+
+/// How long a killed process may take to be gone.
+const END_PATIENCE: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 
 /// Period over which processors are measured out, in microseconds.
 const PERIOD: u64 = 100_000;
@@ -247,11 +257,11 @@ impl Hierarchies {
             .unwrap_or_default()
     }
 
-    /// The processes in the group.
-    pub fn processes(&self, path: &str) -> Vec<i32> {
-        let mut files = self.all().map(|root| root.join(path).join("cgroup.procs"));
-        let text = files.find_map(|file| fs::read_to_string(file).ok());
-        text.unwrap_or_default().lines().filter_map(|line| line.parse().ok()).collect()
+    /// The processes in the group, in whichever hierarchy.
+    pub fn processes(&self, path: &str) -> BTreeSet<i32> {
+        let files = self.all().map(|root| root.join(path).join("cgroup.procs"));
+        let texts: Vec<String> = files.filter_map(|file| fs::read_to_string(file).ok()).collect();
+        texts.iter().flat_map(|text| text.lines()).filter_map(|line| line.parse().ok()).collect()
     }
 
     /// Kills whatever is left in the group, frozen or not.
@@ -279,6 +289,31 @@ impl Hierarchies {
         let entries = directories.flatten().flatten();
         let groups = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
         groups.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    }
+
+    /// Removes the group with whatever is still in it: a command that was just
+    /// being run inside may enter while its container ends.
+    pub fn clear(&self, path: &str) -> io::Result<()> {
+        for _ in 0..CLEARINGS {
+            match self.remove(path) {
+                Err(error) if error.kind() == io::ErrorKind::ResourceBusy => self.end_all(path)?,
+                result => return result,
+            }
+        }
+        self.remove(path)
+    }
+
+    /// Kills whatever is in the group and waits until it has ended.
+    fn end_all(&self, path: &str) -> io::Result<()> {
+        let running = self.processes(path).into_iter().filter_map(Pid::from_raw);
+        let running = running.filter_map(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+        let running: Vec<OwnedFd> = running.collect();
+        self.kill(path);
+        for process in &running {
+            let mut ended = [PollFd::new(process, PollFlags::IN)];
+            poll(&mut ended, Some(&END_PATIENCE))?;
+        }
+        Ok(())
     }
 
     /// Removes the group and, where it was the last, the group above it. A

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::World;
 use crate::engine::embedded::Embedded;
 use crate::engine::qemu::Qemu;
+use crate::facts::surroundings::ThisHost;
 use crate::image::{ImageError, Store};
 use crate::network::HostNetworks;
 use crate::shim::{Launcher, ShimError};
@@ -51,6 +52,7 @@ impl World {
             networks: Arc::new(HostNetworks::new(of_network, id, launcher)),
             volumes: Arc::new(volume::Store::new(directories)),
             images,
+            host: Arc::new(ThisHost),
         })
     }
 }

@@ -362,7 +362,7 @@ pub(super) fn remove(home: &Home, stack: &StackName, id: &InstanceId) -> Result<
     let hierarchies = hierarchies()?;
     if hierarchies.exists(&cgroup) {
         hierarchies
-            .remove(&cgroup)
+            .clear(&cgroup)
             .map_err(StateError::io("remove the cgroup", Path::new(&cgroup)))?;
     }
     remove_tree(&home.run(stack, id))?;

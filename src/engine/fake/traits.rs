@@ -9,6 +9,7 @@ use super::Fake;
 use super::script::Guest;
 use crate::engine::{Exec, ExecCommand, ExecOutput, Images, Networks, Result, Volumes, Workloads};
 use crate::event::Events;
+use crate::facts::surroundings::{For, LookAround, Surroundings};
 use crate::network::NetworkPlan;
 use crate::network::ruleset::{RuleId, Ruleset};
 use crate::network::zone::Zone;
@@ -101,10 +102,14 @@ impl Workloads for FakeWorkloads {
 
     /// A workload that does not end is waited for as long as the caller likes.
     async fn exited(&self, _: &StackName, id: &InstanceId) -> Result<i32> {
-        let state = self.fake.observed().instances.remove(id).map(|it| it.state);
-        match state {
-            Some(State::Exited(exit)) => Ok(exit.code.unwrap_or(255)),
-            _ => std::future::pending().await,
+        let mut changes = self.fake.changes();
+        loop {
+            if let Some(code) = self.fake.ended(id) {
+                return Ok(code);
+            }
+            if changes.changed().await.is_err() {
+                return std::future::pending().await;
+            }
         }
     }
 
@@ -166,6 +171,13 @@ impl Networks for Fake {
     async fn close_ports(&self, _: &StackName, id: &InstanceId) -> Result<()> {
         self.perform(&Action::ClosePorts(id.clone()))
     }
+
+    async fn changed(&self, _: &StackName) -> Result<()> {
+        if self.meddling().changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -203,5 +215,18 @@ impl Images for Fake {
     ) -> Result<String> {
         self.perform(&Action::FetchImage { source: source.clone(), kind, refresh })?;
         Ok(format!("sha256:{source}"))
+    }
+}
+
+impl LookAround for Fake {
+    /// A quiet host with room for everybody.
+    fn look_around(&self, _: For<'_>) -> Result<Surroundings> {
+        Ok(Surroundings {
+            taken_subnets: BTreeMap::new(),
+            taken_ports: BTreeMap::new(),
+            mtu: 1500,
+            memory_total: 1 << 40,
+            memory_available: 1 << 40,
+        })
     }
 }

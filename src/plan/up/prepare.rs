@@ -35,8 +35,10 @@ impl Layout<'_> {
         let mut repairs = Repairs::default();
         self.remove_networks(steps, marks);
         self.make_networks(steps, marks);
+        // The firewall needs bridges and no names: both are set up side by side.
+        let bridges: Vec<usize> = marks.networks.values().flatten().copied().collect();
         self.serve_names(steps, marks, leaving, &mut repairs);
-        self.apply_firewall(steps, marks, leaving, &mut repairs);
+        marks.firewall = self.apply_firewall(steps, bridges, leaving, &mut repairs);
         self.make_volumes(steps, marks);
         repairs
     }
@@ -114,33 +116,30 @@ impl Layout<'_> {
     fn apply_firewall(
         &self,
         steps: &mut Steps,
-        marks: &mut Marks,
+        after: Vec<usize>,
         leaving: &Leaving,
         repairs: &mut Repairs,
-    ) {
+    ) -> Option<usize> {
         let chosen = self.chosen;
         let given = chosen.given;
         let rules = self.rules(leaving);
         let table = ruleset(&given.stack.name, &given.facts.home_id, &chosen.networks, &rules);
         let Some(table) = table else {
             if given.observed.firewall.is_some() && given.options.only.is_none() {
-                let after: Vec<usize> = marks.networks.values().flatten().copied().collect();
                 steps.add(Resource::Firewall, Action::RemoveFirewall, after);
                 repairs.firewall_applied = true;
             }
-            return;
+            return None;
         };
         let dropped = |it: &crate::observed::ObservedNetwork| it.docker_accepts == Some(false);
         let docker_drops = given.observed.networks.values().any(dropped);
         let there = given.observed.firewall.as_ref();
         if there == Some(&table.rule_ids()) && !docker_drops {
-            return;
+            return None;
         }
         repairs.firewall_applied = true;
         repairs.firewall = self.firewall_drift(&table, docker_drops);
-        let after: Vec<usize> = marks.networks.values().flatten().copied().collect();
-        let index = steps.add(Resource::Firewall, Action::ApplyFirewall(table), after);
-        marks.firewall = Some(index);
+        Some(steps.add(Resource::Firewall, Action::ApplyFirewall(table), after))
     }
 
     /// The ports that lead somewhere afterwards: of those in the plan, and of

@@ -1,0 +1,130 @@
+//! How a supervisor sees: what exists, who has ended, who is well, what is no
+//! longer as it was made. That something cannot be seen for once ends nothing.
+
+use std::time::Duration;
+
+use super::drift;
+use super::intent::Intent;
+use super::protocol::Order;
+use super::{EXAMINE_EVERY, LOOK_AGAIN, Pending, Supervisor, minding};
+use crate::diagnostic::chain;
+use crate::event::{Event, What};
+use crate::health::Patient;
+use crate::observed::State;
+use crate::plan::{Change, Consent, Resource, display, words};
+use crate::reconcile::{Goal, look_and_plan};
+use crate::stack::health::effective;
+use crate::stack::{InstanceId, Restart};
+
+impl Supervisor {
+    /// Looks at everything, and has whatever runs watched.
+    pub(super) async fn look(&mut self) {
+        match self.world.observe(&self.name).await {
+            Ok(observed) => self.observed = observed,
+            Err(error) => {
+                // What runs is not the worse for it; it is looked again soon.
+                tracing::warn!(error = %chain(&error).join(": "), "cannot see what exists");
+                self.examine_at = self.examine_at.min(self.began.elapsed() + LOOK_AGAIN);
+                return;
+            }
+        }
+        let now = self.began.elapsed();
+        let policy = policies(self.intent.as_ref());
+        let changed = self.revival.look(&self.observed, policy, now);
+        for id in &changed {
+            self.write_down(id, now);
+        }
+        self.exits.follow(&self.world, &self.name, &self.observed, &self.outbox);
+        self.ask_who_runs();
+    }
+
+    /// Looks whether everything is still as it was made, says what is not, and
+    /// has put right what is to be put right.
+    pub(super) async fn examine(&mut self) {
+        self.examine_at = self.began.elapsed() + EXAMINE_EVERY;
+        self.look().await;
+        let Some(intent) = &self.intent else { return };
+        let goal = Goal::Up(Box::new(intent.stack.clone()), drift::options());
+        let plan = match look_and_plan(&self.world, &goal).await {
+            Ok(plan) => plan,
+            Err(error) => {
+                // Looked for again in a while; what runs is not the worse for it.
+                tracing::warn!(error = %chain(&error).join(": "), "cannot look for drift");
+                return;
+            }
+        };
+        let found = drift::find(&plan, &intent.stack);
+        self.say_what_drifted(&found.changes);
+        self.drift = found.changes;
+        if let Some(options) = found.correction {
+            let (ticket, _) = self.queue.urge();
+            let goal = Goal::Up(Box::new(intent.stack.clone()), options);
+            let order = Order { goal, consent: Consent::default(), grace: None };
+            self.orders.insert(ticket, Pending { order, replies: None });
+        }
+    }
+
+    /// What is not as it was made and was not said before.
+    fn say_what_drifted(&self, changes: &[Change]) {
+        for change in changes.iter().filter(|change| !self.drift.contains(change)) {
+            let causes = change.causes.iter().filter_map(display::cause).collect();
+            let what = What::Drifted { causes };
+            drop(self.news.send(Event { resource: change.resource.clone(), what }));
+        }
+    }
+
+    /// Writes down how often one was started again, and says what follows.
+    fn write_down(&self, id: &InstanceId, now: Duration) {
+        let Some((restarts, due)) = self.revival.note(id) else { return };
+        let pause = due.map(|due| due.saturating_sub(now));
+        let directory = self.world.directories.instance(&self.name, id);
+        if let Err(error) = minding::write_down(&directory, restarts, pause) {
+            // A cache: lost, it costs the counts of a next supervisor.
+            tracing::warn!(error = %chain(&error).join(": "), "cannot write restarts down");
+        }
+        let Some(instance) = self.observed.instances.get(id) else { return };
+        let State::Exited(_) = &instance.state else { return };
+        let resource = Resource::Instance(instance.kind, id.clone());
+        let say = |what| drop(self.news.send(Event { resource: resource.clone(), what }));
+        say(What::Ended { how: words::why_it_rests(instance) });
+        if let Some(pause) = pause {
+            let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+            say(What::Again { pause_ms, count: restarts.count });
+        }
+        if let Some(limit) = restarts.gave_up {
+            say(What::GaveUp { limit });
+        }
+    }
+
+    /// Has everybody who runs and has a check asked how they are.
+    fn ask_who_runs(&self) {
+        let Some(intent) = &self.intent else { return };
+        let alive = |id: &InstanceId| {
+            self.observed.instances.get(id).is_some_and(|instance| {
+                matches!(instance.state, State::Running { .. } | State::Degraded { .. })
+            })
+        };
+        self.health.retain(|id| alive(id) || self.work.is_some());
+        for (id, workload) in intent.stack.instances().filter(|(id, _)| alive(id)) {
+            let Some(instance) = self.observed.instances.get(&id) else { continue };
+            let check = effective(workload.healthcheck.as_ref(), instance.image_check.as_ref());
+            let Some(check) = check else { continue };
+            self.health.follow(&Patient {
+                world: self.world.clone(),
+                stack: self.name.clone(),
+                id,
+                kind: instance.kind,
+                check,
+                address: instance.addresses.values().next().copied(),
+            });
+        }
+    }
+}
+
+/// Each instance's restart policy, as its workload is meant.
+pub(super) fn policies(intent: Option<&Intent>) -> impl Fn(&InstanceId) -> Restart {
+    move |id| {
+        let workload = intent.and_then(|intent| intent.stack.workloads.get(&id.workload));
+        workload.map(|workload| workload.restart).unwrap_or_default()
+    }
+}

@@ -1,0 +1,195 @@
+//! What a supervisor is asked to do: taken into line, begun, given up, done with.
+
+use std::path::Path;
+
+use tokio::sync::{mpsc, watch};
+
+use super::intent::Intent;
+use super::looking::policies;
+use super::protocol::{Order, Said};
+use super::queue::{Nature, Ticket};
+use super::{Pending, Supervisor, Work, minding};
+use crate::diagnostic::chain;
+use crate::event::Events;
+use crate::plan::{Action, Consent, Initiative};
+use crate::reconcile::{Goal, Manner, Report, Verb, reconcile};
+use crate::state::StateError;
+use crate::state::lock::{self, Attempt, StackLock};
+use crate::world::World;
+
+use super::Message;
+
+impl Supervisor {
+    pub(super) fn accept(&mut self, order: Order, replies: mpsc::UnboundedSender<Said>) {
+        self.welcomed = true;
+        let (ticket, given_up) = self.queue.add(nature(&order.goal));
+        let behind = self.working_on();
+        drop(replies.send(Said::Accepted { ticket, behind }));
+        self.orders.insert(ticket, Pending { order, replies: Some(replies) });
+        for ticket in given_up {
+            self.give_up(ticket);
+        }
+    }
+
+    pub(super) fn give_up(&mut self, ticket: Ticket) {
+        if self.queue.give_up(ticket) {
+            // It never began.
+            let report = Report::given_up();
+            self.reply(ticket, report, false);
+        } else if let Some(work) = self.work.as_ref().filter(|work| work.ticket == ticket) {
+            work.stop.send_replace(true);
+        }
+    }
+
+    fn reply(&mut self, ticket: Ticket, report: Report, leaving: bool) {
+        let replies = self.orders.remove(&ticket).and_then(|pending| pending.replies);
+        if let Some(replies) = replies {
+            // Whoever asked may have gone; what was asked is done all the same.
+            drop(replies.send(Said::Ended { report: Box::new(report), leaving }));
+        }
+    }
+
+    /// Begins what can begin.
+    pub(super) fn proceed(&mut self) {
+        let now = self.began.elapsed();
+        if self.revival.next().is_some_and(|due| due <= now) && !self.queue.has_own() {
+            let (_, cut) = self.queue.urge();
+            if let Some(work) = self.work.as_ref().filter(|work| Some(work.ticket) == cut) {
+                work.stop.send_replace(true);
+            }
+        }
+        while let Some(ticket) = self.queue.begin() {
+            if let Some(order) = self.order(ticket) {
+                return self.begin(ticket, &order);
+            }
+            // What was due is not wanted any more.
+            self.queue.ended(false);
+        }
+    }
+
+    /// What a ticket stands for: somebody's order, or what is due.
+    fn order(&mut self, ticket: Ticket) -> Option<Order> {
+        if let Some(pending) = self.orders.get(&ticket) {
+            return Some(pending.order.clone());
+        }
+        let ids = self.revival.take_due(self.began.elapsed());
+        let stack = self.intent.as_ref().map(|intent| intent.stack.clone());
+        let stack = stack.filter(|_| !ids.is_empty())?;
+        let goal = Goal::Verb { stack: Box::new(stack), verb: Verb::Revive, ids };
+        let order = Order { goal, consent: Consent::default(), grace: None };
+        self.orders.insert(ticket, Pending { order: order.clone(), replies: None });
+        Some(order)
+    }
+
+    fn begin(&mut self, ticket: Ticket, order: &Order) {
+        let remembered = self.remember(&order.goal);
+        let (stop, stopped) = watch::channel(false);
+        let (events, said) = Events::channel();
+        let manner = Manner {
+            consent: order.consent.clone(),
+            grace: order.grace,
+            health: self.health.clone(),
+            events,
+            stop: stopped,
+        };
+        let replies = self.orders.get(&ticket).and_then(|pending| pending.replies.clone());
+        let (world, goal, outbox) = (self.world.clone(), order.goal.clone(), self.outbox.clone());
+        let news = self.news.clone();
+        tokio::spawn(async move {
+            let work = async {
+                match remembered {
+                    Ok(()) => carry_out(&world, &goal, manner).await,
+                    Err(error) => Report::of(Err(error.into())),
+                }
+            };
+            let ((), report) = tokio::join!(minding::pass_on(said, news, replies), work);
+            drop(outbox.send(Message::Worked(Box::new(report))));
+        });
+        self.work = Some(Work { ticket, stop });
+    }
+
+    /// Writes down what the stack shall be, before anything is done for it.
+    fn remember(&mut self, goal: &Goal) -> Result<(), StateError> {
+        let Goal::Up(stack, options) = goal else { return Ok(()) };
+        if options.initiative != Initiative::User {
+            return Ok(());
+        }
+        let intent = Intent::after_up(self.intent.as_ref(), stack, options);
+        if self.intent.as_ref() != Some(&intent) {
+            intent.write(&self.world.directories.stack(&self.name))?;
+            self.intent = Some(intent);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn worked(&mut self, report: Report) {
+        let Some(work) = self.work.take() else { return };
+        let interrupted = matches!(&report, Report::Done(_, walked) if walked.interrupted);
+        let order = self.orders.get(&work.ticket).map(|pending| pending.order.clone());
+        let order = order.map(|order| order.goal);
+        let own = order.as_ref().is_some_and(is_own);
+        if let Report::Done(plan, _) = &report {
+            let started = plan.steps.iter().filter_map(|step| match &step.action {
+                Action::Start(desired) => Some(desired.id.clone()),
+                _ => None,
+            });
+            self.revival.started(&started.collect(), !own);
+        }
+        if matches!(order, Some(Goal::Down { .. })) && report.is_complete() {
+            self.intent = None;
+            if let Err(error) = Intent::remove(&self.world.directories.stack(&self.name)) {
+                // It says what shall run, of a stack that does not: the next `up` replaces it.
+                tracing::warn!(error = %chain(&error).join(": "), "cannot forget what was wanted");
+            }
+        }
+        if self.queue.ended(interrupted) {
+            return self.look().await;
+        }
+        self.look().await;
+        if let (true, Some(Goal::Verb { ids, .. }), false) = (own, &order, report.is_complete()) {
+            let policy = policies(self.intent.as_ref());
+            self.revival.failed(ids, policy, self.began.elapsed());
+        }
+        let leaving = self.has_nothing_to_mind();
+        self.reply(work.ticket, report, leaving);
+    }
+}
+
+/// How an order bears company.
+fn nature(goal: &Goal) -> Nature {
+    match goal {
+        Goal::Up(_, options) if options.force_recreate => Nature::Once,
+        Goal::Up(..) => Nature::Converges,
+        Goal::Down { .. } => Nature::Ends,
+        Goal::Verb { .. } => Nature::Once,
+    }
+}
+
+/// Whether nobody asked for it.
+fn is_own(goal: &Goal) -> bool {
+    match goal {
+        Goal::Verb { verb, .. } => *verb == Verb::Revive,
+        Goal::Up(_, options) => options.initiative == Initiative::Supervisor,
+        Goal::Down { .. } => false,
+    }
+}
+
+/// One reconcile, under the stack's lock.
+async fn carry_out(world: &World, goal: &Goal, manner: Manner) -> Report {
+    let result = match take_lock(&world.directories.stack(goal.stack())).await {
+        Ok(_lock) => reconcile(world, goal, &manner).await,
+        Err(error) => Err(error.into()),
+    };
+    Report::of(result)
+}
+
+/// Takes the stack's lock; a command that works without us may have it.
+async fn take_lock(stack_directory: &Path) -> Result<StackLock, StateError> {
+    match lock::attempt(stack_directory)? {
+        Attempt::Held(lock) => Ok(lock),
+        Attempt::Busy(waiting, _) => {
+            let waited = tokio::task::spawn_blocking(move || waiting.wait()).await;
+            waited.map_err(|error| StateError::io("lock", stack_directory)(error.into()))?
+        }
+    }
+}

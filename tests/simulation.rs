@@ -1,0 +1,373 @@
+//! A supervisor's whole life on a host in memory, in virtual time: orders come,
+//! workloads die, calls fail or lose their answer, things change outside, and
+//! the supervisor is killed again and again, at any moment. However it went:
+//! nothing is lost, nobody is started behind the user's back, and the next `up`
+//! brings everything there.
+//!
+//! `PROPTEST_CASES=20000 cargo test --test simulation` runs as many lives.
+#![allow(missing_docs, unreachable_pub)]
+
+#[path = "properties/damage.rs"]
+mod damage;
+#[path = "properties/judge.rs"]
+mod judge;
+#[path = "properties/stacks.rs"]
+mod stacks;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tokio::sync::{mpsc, watch};
+use windlass::engine::ErrorKind;
+use windlass::engine::fake::{Fake, Fault, Guest, Script};
+use windlass::observed::{Exit, Observed, ObservedInstance, State};
+use windlass::plan::{Consent, Options};
+use windlass::reconcile::{Goal, Report, Verb};
+use windlass::stack::{InstanceId, Kind, Stack};
+use windlass::state::Directories;
+use windlass::supervisor::protocol::{Order, Said};
+use windlass::supervisor::{Message, Supervisor};
+use windlass::world::World;
+
+use damage::{Damage, any_damage};
+use judge::assert_equals;
+use stacks::any_stack;
+
+/// Long enough for every first restart and several healthchecks.
+const A_WHILE: Duration = Duration::from_secs(20);
+
+/// What happens in the course of a supervisor's life.
+#[derive(Debug, Clone)]
+enum Happening {
+    Up,
+    Down,
+    Stop(usize),
+    Start(usize),
+    Restart(usize),
+    /// A process ends by itself.
+    Dies(usize, i32),
+    Meddling(Damage),
+    /// So many seconds pass.
+    Time(u64),
+}
+
+/// One supervisor's life, and when it is killed: after so many turns of the loop.
+#[derive(Debug, Clone)]
+struct Life {
+    happenings: Vec<Happening>,
+    faults: Vec<(usize, u8)>,
+    /// The last order is still being carried out then.
+    killed_after: u8,
+}
+
+fn any_happening() -> impl Strategy<Value = Happening> {
+    let n = 0_usize..20;
+    prop_oneof![
+        3 => Just(Happening::Up),
+        1 => Just(Happening::Down),
+        2 => n.clone().prop_map(Happening::Stop),
+        1 => n.clone().prop_map(Happening::Start),
+        1 => n.clone().prop_map(Happening::Restart),
+        4 => (n, prop::sample::select(vec![0, 1, 137])).prop_map(|(n, code)| Happening::Dies(n, code)),
+        2 => any_damage().prop_map(Happening::Meddling),
+        2 => (1_u64..20).prop_map(Happening::Time),
+    ]
+}
+
+fn any_life() -> impl Strategy<Value = Life> {
+    let happenings = prop::collection::vec(any_happening(), 1..7);
+    let faults = prop::collection::vec((0_usize..60, 0_u8..2), 0..4);
+    (happenings, faults, 0_u8..40).prop_map(|(happenings, faults, killed_after)| Life {
+        happenings,
+        faults,
+        killed_after,
+    })
+}
+
+/// A host, and what must hold of it.
+struct Stage {
+    fake: Fake,
+    world: World,
+    stack: Stack,
+    /// What the user stopped and has not started since.
+    held: BTreeSet<InstanceId>,
+    /// Volumes and disks that were there and may not go.
+    data: BTreeSet<String>,
+    _home: tempfile::TempDir,
+}
+
+impl Stage {
+    fn new(stack: Stack) -> Self {
+        // In memory, where there is such a place: thousands of lives write there.
+        let home = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        let home = home.expect("a directory");
+        let fake = Fake::default();
+        let world = World {
+            directories: Directories::new(Some(home.path()), None),
+            home_id: "0123abcd".into(),
+            containers: Arc::new(fake.workloads(Kind::Container)),
+            vms: Arc::new(fake.workloads(Kind::Vm)),
+            networks: Arc::new(fake.clone()),
+            volumes: Arc::new(fake.clone()),
+            images: Arc::new(fake.clone()),
+            host: Arc::new(fake.clone()),
+        };
+        let (held, data) = (BTreeSet::new(), BTreeSet::new());
+        Self { fake, world, stack, held, data, _home: home }
+    }
+
+    /// Lets a supervisor live, and kills it at the end: with its runtime go all its tasks.
+    fn live(&mut self, life: &Life) -> Result<(), TestCaseError> {
+        self.fake.follow(life.faults.iter().fold(Script::default(), |script, (call, fault)| {
+            let faults = [Fault::Fail(ErrorKind::System), Fault::LostReply(ErrorKind::System)];
+            script.fail_at(*call, faults[usize::from(*fault)])
+        }));
+        runtime().block_on(async {
+            let messages = self.supervise();
+            for (index, happening) in life.happenings.iter().enumerate() {
+                let last = index + 1 == life.happenings.len();
+                let waits = if last { Some(life.killed_after) } else { None };
+                self.happen(happening, &messages, waits).await;
+                self.nobody_is_lost()?;
+            }
+            Ok(())
+        })
+    }
+
+    fn supervise(&self) -> mpsc::UnboundedSender<Message> {
+        let new = Supervisor::new(self.world.clone(), self.stack.name.clone());
+        let (supervisor, messages, _) = new.expect("what was wanted can be read");
+        let (never, stop) = watch::channel(false);
+        tokio::spawn(async move {
+            supervisor.run(stop).await;
+            drop(never);
+        });
+        messages
+    }
+
+    /// `killed_after`: it is not waited for to its end, but for so many turns.
+    async fn happen(
+        &mut self,
+        happening: &Happening,
+        messages: &mpsc::UnboundedSender<Message>,
+        killed_after: Option<u8>,
+    ) {
+        let goal = match happening {
+            Happening::Up => {
+                self.held.clear();
+                self.up()
+            }
+            Happening::Down => {
+                self.held.clear();
+                let (name, stack) = (self.stack.name.clone(), Some(Box::new(self.stack.clone())));
+                Goal::Down { name, stack, volumes: false, remove_orphans: false }
+            }
+            Happening::Stop(n) => {
+                let goal = self.verb(Verb::Stop, *n);
+                self.order(goal, messages, killed_after).await;
+                // Only what was stopped to the end is known to be the user's will.
+                let stopped = self.nth(*n).filter(|id| {
+                    let observed = self.fake.observed();
+                    observed.instances.get(id).is_some_and(|it| it.held && !it.is_alive())
+                });
+                return self.held.extend(stopped);
+            }
+            Happening::Start(n) => {
+                self.started(*n);
+                self.verb(Verb::Start, *n)
+            }
+            Happening::Restart(n) => {
+                self.started(*n);
+                self.verb(Verb::Restart, *n)
+            }
+            Happening::Dies(n, code) => {
+                let exit = Exit { code: Some(*code), out_of_memory: false, at: 0 };
+                let id = self.nth(*n);
+                return self.fake.meddle(|observed| {
+                    let instance = id.and_then(|id| observed.instances.get_mut(&id));
+                    if let Some(it) = instance.filter(|it| it.is_alive()) {
+                        (it.state, it.minded, it.health) = (State::Exited(exit), false, None);
+                    }
+                });
+            }
+            Happening::Meddling(damage) => {
+                self.fake.meddle(|observed| damage.strike(observed));
+                // What is gone by another's hand is not lost by ours.
+                self.data = data(&self.fake.observed());
+                return;
+            }
+            Happening::Time(seconds) => {
+                return tokio::time::sleep(Duration::from_secs(*seconds)).await;
+            }
+        };
+        self.order(goal, messages, killed_after).await;
+    }
+
+    fn up(&self) -> Goal {
+        let options = Options { remove_orphans: true, ..Options::default() };
+        Goal::Up(Box::new(self.stack.clone()), options)
+    }
+
+    fn verb(&self, verb: Verb, n: usize) -> Goal {
+        let ids = self.nth(n).into_iter().collect();
+        Goal::Verb { stack: Box::new(self.stack.clone()), verb, ids }
+    }
+
+    fn nth(&self, n: usize) -> Option<InstanceId> {
+        let observed = self.fake.observed();
+        let count = observed.instances.len().max(1);
+        observed.instances.into_keys().nth(n % count)
+    }
+
+    /// Whoever depends on it may be started with it.
+    fn started(&mut self, n: usize) {
+        if let Some(id) = self.nth(n) {
+            self.held.remove(&id);
+        }
+    }
+
+    async fn order(
+        &self,
+        goal: Goal,
+        messages: &mpsc::UnboundedSender<Message>,
+        killed_after: Option<u8>,
+    ) -> Option<Report> {
+        let (replies, mut said) = mpsc::unbounded_channel();
+        let order = Order { goal, consent: Consent::default(), grace: None };
+        // One that left because nothing ran is as good as one that was killed.
+        messages.send(Message::Order(Box::new(order), replies)).ok()?;
+        if let Some(turns) = killed_after {
+            for _ in 0..turns {
+                tokio::task::yield_now().await;
+            }
+            return None;
+        }
+        while let Some(said) = said.recv().await {
+            if let Said::Ended { report, .. } = said {
+                return Some(*report);
+            }
+        }
+        None
+    }
+
+    fn nobody_is_lost(&mut self) -> Result<(), TestCaseError> {
+        let observed = self.fake.observed();
+        let there = data(&observed);
+        let lost: Vec<_> = self.data.difference(&there).collect();
+        prop_assert!(lost.is_empty(), "lost: {lost:?}");
+        prop_assert!(self.fake.set_aside().is_empty(), "nobody agreed to that");
+        self.data = there;
+        for id in &self.held {
+            let runs = observed.instances.get(id).is_some_and(ObservedInstance::is_alive);
+            prop_assert!(!runs, "{id} was started behind the user's back");
+        }
+        Ok(())
+    }
+}
+
+/// Volumes, and disks of VMs that were used.
+fn data(observed: &Observed) -> BTreeSet<String> {
+    let disks = observed.instances.values().filter(|it| it.kind == Kind::Vm && it.ever_ready);
+    let disks =
+        disks.filter(|it| it.state != State::HalfMade).map(|it| format!("disk of {}", it.id));
+    disks.chain(observed.volumes.keys().cloned()).collect()
+}
+
+/// One thread, and a clock that stands still while there is something to do.
+fn runtime() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().start_paused(true).build().expect("a runtime")
+}
+
+fn cases() -> ProptestConfig {
+    let default = ProptestConfig::default();
+    // What is set by hand counts; else enough for a few minutes of every CI run.
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { 1000 };
+    ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 400, ..default }
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    #[test]
+    fn nothing_is_lost_whatever_happens_and_the_next_up_brings_everything_there(
+        stack in any_stack(),
+        lives in prop::collection::vec(any_life(), 1..4),
+    ) {
+        let mut stage = Stage::new(stack);
+        for life in &lives {
+            stage.live(life)?;
+            stage.nobody_is_lost()?;
+        }
+        stage.fake.follow(Script::default());
+        runtime().block_on(async {
+            let messages = stage.supervise();
+            let report = stage.order(stage.up(), &messages, None).await;
+            let report = report.ok_or_else(|| TestCaseError::fail("no answer"))?;
+            prop_assert!(report.is_complete(), "{report:#?}");
+            assert_equals(&stage.stack, &stage.fake.observed())?;
+            // And it stays so, with nobody touching anything.
+            let calls = stage.fake.calls();
+            let before = stage.fake.observed();
+            tokio::time::sleep(A_WHILE).await;
+            prop_assert_eq!(stage.fake.observed(), before);
+            prop_assert!(stage.fake.calls() >= calls);
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn what_a_policy_starts_again_runs_again_and_nobody_else(
+        stack in any_stack(),
+        ends in prop::collection::vec((0_usize..20, prop::sample::select(vec![0, 1, 137])), 1..6),
+    ) {
+        use windlass::stack::Restart;
+        let mut stage = Stage::new(stack);
+        runtime().block_on(async {
+            let messages = stage.supervise();
+            let report = stage.order(stage.up(), &messages, None).await;
+            prop_assert!(report.is_some_and(|report| report.is_complete()));
+            let mut codes = std::collections::BTreeMap::new();
+            for (n, code) in &ends {
+                if let Some(id) = stage.nth(*n) {
+                    codes.entry(id).or_insert(*code);
+                }
+                stage.happen(&Happening::Dies(*n, *code), &messages, None).await;
+            }
+            tokio::time::sleep(A_WHILE).await;
+            let observed = stage.fake.observed();
+            for (id, code) in codes {
+                let again = match stage.stack.workloads[&id.workload].restart {
+                    Restart::No => false,
+                    Restart::OnFailure(_) => code != 0,
+                    Restart::Always | Restart::UnlessStopped => true,
+                };
+                prop_assert_eq!(observed.instances[&id].is_alive(), again, "{}", id);
+            }
+            Ok(())
+        })?;
+    }
+}
+
+#[test]
+fn one_that_never_stays_up_is_tried_at_growing_pauses() {
+    let workload = {
+        let mut workload = stacks::workload("flaps", Kind::Container);
+        workload.restart = windlass::stack::Restart::Always;
+        workload
+    };
+    let stage = Stage::new(stacks::stack(vec![workload]));
+    stage.fake.follow(Script::default().guest("flaps", Guest::Ends(1)));
+    runtime().block_on(async {
+        let messages = stage.supervise();
+        stage.order(stage.up(), &messages, None).await;
+        let starts = |fake: &Fake| fake.calls();
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        let early = starts(&stage.fake);
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        let later = starts(&stage.fake) - early;
+        assert!(later < early, "the pauses grow: {early} calls, then {later}");
+    });
+}
