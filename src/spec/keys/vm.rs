@@ -46,7 +46,7 @@ pub(crate) static VM: Object = Object {
         key("engine", Form::Words(&["qemu"])),
         key("ssh", Form::Either(&[Form::Text, Form::Object(&SSH)])),
         key("ready_timeout", Form::Duration),
-        later("develop", Form::Object(&DEVELOP)),
+        key("develop", Form::Object(&DEVELOP)),
     ],
     required: &[],
 };
