@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
-use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::future::{FutureExt, LocalBoxFuture};
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 
@@ -111,8 +111,8 @@ pub enum Said<'a> {
 }
 
 /// What the loop has others do.
-#[async_trait]
-pub trait Hands: Send + Sync {
+#[async_trait(?Send)]
+pub trait Hands {
     /// Reads the stack's files again, and says what is wrong with them.
     fn read(&self) -> Reading;
     /// Has the supervisor do it, and says how it went.
@@ -137,7 +137,7 @@ struct Loop<'a> {
     seen: Seen,
     followed: Followed,
     agenda: Agenda,
-    at_work: FuturesUnordered<BoxFuture<'a, Finished>>,
+    at_work: FuturesUnordered<LocalBoxFuture<'a, Finished>>,
     began: Instant,
 }
 
@@ -214,14 +214,14 @@ impl Loop<'_> {
             let done = deliver::deliver(world, &stack, &workload, &delivery).await;
             Finished::Delivery(workload, delivery, done)
         };
-        self.at_work.push(work.boxed());
+        self.at_work.push(work.boxed_local());
     }
 
     fn order(&mut self, order: Order) {
         self.hands.say(Said::Doing(&order));
         let (hands, stack) = (self.hands, Arc::clone(&self.stack));
         let work = async move { Finished::Order(hands.order(&stack, &order).await) };
-        self.at_work.push(work.boxed());
+        self.at_work.push(work.boxed_local());
     }
 
     /// The stack's files have changed: what do they say now? What was good last

@@ -129,11 +129,18 @@ impl Inside {
             return Ok(());
         };
         let placed = written.and_then(|()| self.place(&above, &temporary, name));
-        if placed.is_err() {
-            // What went wrong is said; that it lies there is the lesser evil.
-            drop(rustix::fs::unlinkat(&above, &temporary, AtFlags::empty()));
+        let undone = match &placed {
+            Ok(()) => Ok(()),
+            Err(_) => rustix::fs::unlinkat(&above, &temporary, AtFlags::empty()),
+        };
+        match (placed, undone) {
+            (Err(error), Err(left)) if left != Errno::NOENT => {
+                let temporary = temporary.to_string_lossy();
+                let text = format!("{error}; `{temporary}` could not be removed: {left}");
+                Err(io::Error::new(error.kind(), text))
+            }
+            (placed, _) => placed,
         }
-        placed
     }
 
     /// Gives it to whom it belongs and puts it where it belongs, at once.
