@@ -6,67 +6,16 @@ mod oci;
 #[path = "support/scenario.rs"]
 #[expect(dead_code, reason = "each file of scenarios uses a part of it")]
 mod scenario;
+#[path = "support/watch.rs"]
+mod watch;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Lines};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use scenario::Scenario;
-
-/// A running `watch`, and what it says.
-struct Watch {
-    program: Child,
-    lines: Lines<BufReader<ChildStderr>>,
-    said: Vec<String>,
-}
-
-impl Watch {
-    /// Started; returns when it follows files.
-    fn of(stack: &Scenario, arguments: &[&str]) -> Self {
-        let mut program = stack
-            .command(arguments)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("started");
-        let lines = BufReader::new(program.stderr.take().expect("piped")).lines();
-        let mut watch = Self { program, lines, said: Vec::new() };
-        watch.until("watching ");
-        watch
-    }
-
-    /// Reads on until a line has all of these words; all that was said up to it.
-    fn until(&mut self, words: &str) -> Vec<String> {
-        let mut said = Vec::new();
-        for line in self.lines.by_ref() {
-            let line = line.expect("text");
-            self.said.push(line.clone());
-            said.push(line);
-            let last = said.last().map(String::as_str).unwrap_or_default();
-            if words.split('…').all(|word| last.contains(word)) {
-                return said;
-            }
-        }
-        panic!("it ended before it said `{words}`: {:#?}", self.said);
-    }
-
-    /// Ctrl-C; the exit code.
-    fn interrupt(mut self) -> Option<i32> {
-        let pid = rustix::process::Pid::from_child(&self.program);
-        rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("told");
-        self.program.wait().expect("ended").code()
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        drop(self.program.kill());
-        drop(self.program.wait());
-    }
-}
+use watch::Watch;
 
 /// A path inside a container, seen from the host.
 fn inside(stack: &Scenario, name: &str, path: &str) -> PathBuf {
@@ -217,7 +166,9 @@ configs: {{ c: {{ file: ./c.txt }} }}
         )
     };
     let more = |extra: &str| {
-        format!("services: {{ more: {{ image: ./image, environment: {{ V: '${{V:-none}}{extra}' }}, stop_grace_period: 100ms }} }}\n")
+        format!(
+            "services: {{ more: {{ image: ./image, environment: {{ V: '${{V:-none}}{extra}' }}, stop_grace_period: 100ms }} }}\n"
+        )
     };
     let Some(stack) = Scenario::containers("own-files", &file("one")) else { return };
     stack.write("more.yaml", &more(""));
@@ -321,6 +272,7 @@ fn a_busy_neighbour_starves_nobody() {
     let busy = stack.project().join("src/busy");
     let done = AtomicBool::new(false);
     let mut times: Vec<Duration> = std::thread::scope(|scope| {
+        let _whatever_happens = Done(&done);
         scope.spawn(|| {
             for number in 0_u64.. {
                 if done.load(Ordering::Relaxed) {
@@ -338,9 +290,7 @@ fn a_busy_neighbour_starves_nobody() {
             assert_eq!(text(&app.join("saved")), format!("save {number}"));
             took
         });
-        let times = times.collect();
-        done.store(true, Ordering::Relaxed);
-        times
+        times.collect()
     });
     times.sort();
     #[expect(clippy::print_stderr, reason = "the figure is what the test is for")]
@@ -353,5 +303,41 @@ fn a_busy_neighbour_starves_nobody() {
     }
     assert!(times[times.len() / 2] < Duration::from_secs(1), "{times:?}");
     drop(watch);
+    stack.finish();
+}
+
+/// Ends the writer, also when the test fails.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn an_attached_up_shows_what_was_made_anew_and_stops_it_in_the_end() {
+    let Some(stack) = Scenario::containers(
+        "up-watch",
+        "services:
+  web:
+    image: ./image
+    command: [sh, -c, 'echo it says $$(cat /c); exec sleep 1000000']
+    stop_grace_period: 100ms
+    configs: [{ source: c, target: /c }]
+configs: { c: { file: ./c.txt } }
+",
+    ) else {
+        return;
+    };
+    stack.write("c.txt", "one");
+    let mut watch = Watch::of(&stack, &["up", "--watch"]);
+    watch.until_data("it says one");
+    stack.write("c.txt", "two");
+    watch.until("c.txt changed: up");
+    watch.until_data("it says two");
+    assert_eq!(watch.interrupt(), Some(130));
+    assert_eq!(stack.ps()[0]["State"], "exited");
+    assert_eq!(stack.run(&["up", "--watch", "-d"]).code, 2);
     stack.finish();
 }

@@ -71,8 +71,7 @@ impl Attached<'_> {
         let arguments = Logs { follow: true, ..Logs::default() };
         let mut since = self.since;
         loop {
-            let records =
-                instances::chosen(self.invocation, &self.stack.name, &selection.names)?;
+            let records = instances::chosen(self.invocation, &self.stack.name, &selection.names)?;
             let ids: Vec<InstanceId> = records.into_iter().map(|record| record.id).collect();
             let mut show = Show::new(self.invocation, &self.stack.name, &ids, &arguments)?;
             show.past(&arguments, Some(since))?;

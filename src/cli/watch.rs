@@ -88,11 +88,7 @@ impl Watching<'_> {
 
     fn report(&self, stack: &Stack, verb: &'static str, began: Instant, report: &Report) -> Exit {
         let (stack, files) = (&stack.name, &stack.files[..]);
-        report::say(
-            self.invocation,
-            Attempt { verb, stack, files, began, deadline: None },
-            report,
-        )
+        report::say(self.invocation, Attempt { verb, stack, files, began, deadline: None }, report)
     }
 
     async fn try_order(&self, stack: &Stack, order: &Order) -> Result<Ended, CommandError> {

@@ -205,3 +205,147 @@ impl Delivery {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::{InMemory, Source};
+    use crate::stack::{self, Stack};
+    use crate::watch::interest::{Look, Seen};
+
+    /// A disk on which `/p/src` and `/p/conf` are directories.
+    struct OnPaper;
+
+    impl Look for OnPaper {
+        fn is_directory(&self, path: &Path) -> bool {
+            path.extension().is_none()
+        }
+
+        fn real(&self, path: &Path) -> Option<PathBuf> {
+            Some(path.to_owned())
+        }
+    }
+
+    const FILE: &str = "
+services:
+  web:
+    build: { bootstrap: bookworm }
+    command: sleep 1
+    volumes: [ ./alone.conf:/etc/alone.conf ]
+    develop:
+      watch:
+        - { path: ./src, action: sync, target: /app, ignore: [ out ] }
+        - { path: ./conf, action: sync+restart, target: /conf/ }
+        - { path: ./make.txt, action: rebuild }
+  other:
+    build: { bootstrap: bookworm }
+    command: sleep 1
+    develop:
+      watch:
+        - { path: ./src, action: restart, include: [ '*.conf' ] }
+";
+
+    fn stack() -> Stack {
+        let names = ["windlass.yaml", "src/a.txt", "conf/a.txt", "make.txt", "alone.conf"];
+        let files: InMemory =
+            names.iter().map(|name| (format!("/p/{name}"), FILE.to_owned())).collect();
+        let source = Source {
+            files: vec!["/p/windlass.yaml".into()],
+            project_directory: "/p".into(),
+            ..Source::default()
+        };
+        stack::read(&source, &files).expect("it is right").stack
+    }
+
+    fn interest() -> Interest {
+        let read = BTreeSet::from([PathBuf::from("/p/windlass.yaml")]);
+        let seen = Seen { read, asked: BTreeSet::from([PathBuf::from("/p/.env")]) };
+        Interest::of(&stack(), &seen, &|_| true, &OnPaper)
+    }
+
+    /// An agenda of these changes.
+    fn changed(agenda: &mut Agenda, paths: &[&str]) {
+        let interest = interest();
+        for path in paths {
+            for trigger in interest.triggers(Path::new(path)) {
+                agenda.add(&interest, &trigger, Path::new(path), Duration::ZERO);
+            }
+        }
+    }
+
+    fn begun(agenda: &mut Agenda) -> Vec<Job> {
+        std::iter::from_fn(|| agenda.begin()).collect()
+    }
+
+    fn delivery(job: Option<&Job>) -> Delivery {
+        let Some(Job::Deliver(workload, delivery)) = job else { panic!("{job:?}") };
+        assert_eq!(workload, "web");
+        delivery.clone()
+    }
+
+    #[test]
+    fn files_go_where_their_rule_says_and_ignored_ones_nowhere() {
+        let mut agenda = Agenda::default();
+        changed(&mut agenda, &["/p/src/a.txt", "/p/src/out/b", "/p/src", "/p/elsewhere"]);
+        let begun = begun(&mut agenda);
+        let files = BTreeMap::from([("/app/a.txt".to_owned(), "/p/src/a.txt".into())]);
+        assert_eq!((begun.len(), delivery(begun.first()).files), (1, files));
+    }
+
+    #[test]
+    fn a_restart_waits_for_the_files_and_for_nobody_else() {
+        let mut agenda = Agenda::default();
+        changed(&mut agenda, &["/p/conf/a.txt", "/p/src/b.conf"]);
+        let jobs = begun(&mut agenda);
+        let brought = delivery(jobs.first());
+        assert!(brought.files.contains_key("/conf/a.txt"), "{brought:?}");
+        // The neighbour's restart began; ours comes when the files are in.
+        let cause = |path: &str| Causes::from([PathBuf::from(path)]);
+        let other = BTreeMap::from([("other".to_owned(), cause("/p/src/b.conf"))]);
+        assert_eq!(jobs[1..], [Job::Order(Order::Restart(other))]);
+        agenda.delivered("web", brought, true);
+        assert_eq!(begun(&mut agenda), []);
+        agenda.ordered(&Ended::default());
+        let web = BTreeMap::from([("web".to_owned(), cause("/p/conf/a.txt"))]);
+        assert_eq!(begun(&mut agenda), [Job::Order(Order::Restart(web))]);
+        // Meanwhile nothing goes in.
+        changed(&mut agenda, &["/p/src/a.txt"]);
+        assert_eq!(begun(&mut agenda), []);
+        agenda.ordered(&Ended::default());
+        assert_eq!(begun(&mut agenda).len(), 1);
+    }
+
+    #[test]
+    fn what_was_made_anew_gets_back_what_had_gone_in() {
+        let mut agenda = Agenda::default();
+        changed(&mut agenda, &["/p/src/a.txt"]);
+        let before = delivery(begun(&mut agenda).first());
+        agenda.delivered("web", before.clone(), true);
+        changed(&mut agenda, &["/p/make.txt", "/p/alone.conf"]);
+        let causes = Causes::from([PathBuf::from("/p/make.txt")]);
+        let rebuild = Job::Order(Order::Rebuild("web".into(), causes));
+        assert_eq!(begun(&mut agenda), [rebuild], "which is a restart, too");
+        agenda.ordered(&Ended { made_anew: BTreeSet::from(["web".to_owned()]) });
+        let jobs = begun(&mut agenda);
+        assert_eq!((jobs.len(), delivery(jobs.first()).files), (1, before.files));
+    }
+
+    #[test]
+    fn what_did_not_get_in_is_kept_for_the_next_time() {
+        let mut agenda = Agenda::default();
+        changed(&mut agenda, &["/p/src/a.txt"]);
+        let first = delivery(begun(&mut agenda).first());
+        agenda.delivered("web", first, false);
+        assert_eq!(begun(&mut agenda), [], "it is not tried for ever");
+        changed(&mut agenda, &["/p/src/b.txt"]);
+        assert_eq!(delivery(begun(&mut agenda).first()).files.len(), 2);
+    }
+
+    #[test]
+    fn the_stack_is_read_again_before_anything_else_is_ordered() {
+        let mut agenda = Agenda::default();
+        changed(&mut agenda, &["/p/alone.conf", "/p/windlass.yaml", "/p/.env", "/p/make.txt"]);
+        let causes: Causes = ["/p/.env", "/p/windlass.yaml"].iter().map(PathBuf::from).collect();
+        assert_eq!(begun(&mut agenda), [Job::Order(Order::Reload(causes))]);
+    }
+}

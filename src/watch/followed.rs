@@ -105,9 +105,9 @@ impl Followed {
     }
 
     fn know(&mut self, trigger: Trigger, path: PathBuf) {
-        self.known.entry((trigger, path)).or_insert_with_key(|(trigger, path)| {
-            print::of(trigger, path)
-        });
+        self.known
+            .entry((trigger, path))
+            .or_insert_with_key(|(trigger, path)| print::of(trigger, path));
     }
 
     /// Follows `top` and what is below it, as far as a rule may care. What is
@@ -172,8 +172,12 @@ impl Followed {
             self.touch(trigger, path.to_owned(), now);
         }
         // A directory that goes takes with it what was in it, one that comes brings it.
-        let below: Vec<(Trigger, PathBuf)> =
-            self.known.keys().filter(|(_, known)| gone && known.starts_with(path)).cloned().collect();
+        let below: Vec<(Trigger, PathBuf)> = self
+            .known
+            .keys()
+            .filter(|(_, known)| gone && known.starts_with(path))
+            .cloned()
+            .collect();
         for (trigger, path) in below {
             self.touch(trigger, path, now);
         }

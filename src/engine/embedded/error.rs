@@ -87,7 +87,9 @@ impl EmbeddedError {
             | Self::UnknownCapability { .. }
             | Self::UnknownSignal { .. }
             | Self::MissingSource { .. } => ErrorKind::Invalid,
-            Self::Inside { .. } | Self::HalfMade | Self::NotRunning | Self::Unkillable => ErrorKind::Failed,
+            Self::Inside { .. } | Self::HalfMade | Self::NotRunning | Self::Unkillable => {
+                ErrorKind::Failed
+            }
             Self::Shim(ShimError::Refused(refusal)) => match refusal {
                 Refusal::System { .. } | Refusal::AlreadyMinded => ErrorKind::System,
                 Refusal::SelfExecutable { .. } => ErrorKind::Refused,

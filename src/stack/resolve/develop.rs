@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use super::field::{items, maybe_texts, pairs, text, texts, truth};
 use super::{Resolver, Written, among};
 use crate::diagnostic::Diagnostic;
+use crate::stack::develop::pattern::Pattern;
 use crate::stack::develop::{Action, Hook, Rule, Sync, Then};
 use crate::stack::{ImageSource, Mount, MountSource};
-use crate::stack::develop::pattern::Pattern;
 use crate::yaml::Node;
 
 const ACTIONS: &[&str] = &["sync", "rebuild", "restart", "sync+restart", "sync+exec"];
