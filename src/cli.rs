@@ -43,6 +43,7 @@ mod verb;
 mod version;
 mod volume;
 mod volumes;
+mod watch;
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -68,6 +69,8 @@ pub enum Command {
     Plan(arguments::Plan),
     /// Show what is no longer as `up` made it, field by field
     Diff(arguments::Diff),
+    /// Follow files and carry their changes into what runs
+    Watch(arguments::Watch),
     /// List what runs
     Ps(arguments::Ps),
     /// Show what happens, as the supervisor sees it
@@ -165,6 +168,7 @@ fn dispatch(invocation: &Invocation, command: &Command) -> Result<Exit, CommandE
             block_on(diff::run(invocation, arguments.format, arguments.exit_code))
         }
         Command::Events(arguments) => block_on(events::run(invocation, arguments)),
+        Command::Watch(arguments) => block_on(watch::run(invocation, arguments)),
         Command::Ps(arguments) => block_on(ps::run(invocation, arguments)),
         Command::Logs(arguments) => block_on(logs::run(invocation, arguments)),
         Command::Exec(arguments) => block_on(exec::run(invocation, arguments)),

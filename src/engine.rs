@@ -8,6 +8,7 @@ pub mod fake;
 pub mod qemu;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -105,6 +106,25 @@ pub trait Workloads: Send + Sync {
     fn exec(&self) -> Option<&dyn Exec> {
         None
     }
+
+    /// Puts files inside; `None` where the engine cannot.
+    fn files(&self) -> Option<&dyn Files> {
+        None
+    }
+}
+
+/// Putting files into a running workload.
+#[async_trait]
+pub trait Files: Send + Sync {
+    /// Makes each path inside (absolute) what its counterpart on the host is by
+    /// now: a file, a link, a directory, or not there. A file is whole at any
+    /// moment. One that is there keeps its owner where the engine can tell it.
+    async fn mirror(
+        &self,
+        stack: &StackName,
+        id: &InstanceId,
+        pairs: &BTreeMap<String, PathBuf>,
+    ) -> Result<()>;
 }
 
 /// Running commands inside a workload.

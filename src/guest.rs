@@ -2,6 +2,7 @@
 //! ready, and commands over ssh. It decides nothing and starts no machine.
 
 pub mod command;
+pub mod mirror;
 pub mod readiness;
 pub mod ssh;
 

@@ -26,6 +26,7 @@ pub mod reconcile;
 pub mod apply;
 pub mod health;
 pub mod event;
+pub mod watch;
 pub mod supervisor;
 pub mod engine;
 pub mod shim;

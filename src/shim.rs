@@ -29,6 +29,7 @@ pub mod ready;
 mod reexec;
 mod rootfs;
 mod seccomp;
+mod settle;
 mod start;
 mod syscalls;
 mod terminal;
@@ -42,6 +43,7 @@ pub use launch::Launcher;
 pub use look::{Alive, ended, look, wait_until_unminded};
 pub use program::READY_FD;
 pub use protocol::{Attached, Reply, Request, request};
+pub use settle::settle;
 pub use start::main;
 
 use serde::{Deserialize, Serialize};

@@ -8,6 +8,7 @@
 
 pub mod container;
 pub mod definition;
+pub mod develop;
 pub mod health;
 pub mod id;
 pub mod image;

@@ -70,6 +70,7 @@ fn desired(addresses: Vec<Address>) -> Desired {
             extra_hosts: BTreeMap::from([("elsewhere".to_owned(), "192.0.2.7".to_owned())]),
             secrets: Vec::new(),
             configs: Vec::new(),
+            develop: Vec::new(),
         },
         definition: Definition::default(),
         addresses,

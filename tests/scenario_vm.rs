@@ -8,8 +8,12 @@ mod oci;
 #[path = "support/scenario.rs"]
 #[expect(dead_code, reason = "each file of scenarios uses a part of it")]
 mod scenario;
+#[path = "support/watch.rs"]
+#[expect(dead_code, reason = "each file of scenarios uses a part of it")]
+mod watch;
 
 use scenario::Scenario;
+use watch::Watch;
 
 const FILE: &str = "
 vms:
@@ -21,6 +25,9 @@ vms:
     mounts: ['./shared:/srv/shared']
     disks: ['data:/var/lib/data']
     healthcheck: { test: [CMD, test, -e, /var/lib/data/made-by-the-user], interval: 1s }
+    develop:
+      watch:
+        - { path: ./code, action: sync+exec, target: /srv/code, exec: { command: cp -r /srv/code /built } }
 services:
   client:
     image: ./image
@@ -44,6 +51,7 @@ fn a_vm_and_containers_live_on_one_network_and_nothing_is_lost() {
     let Some(stack) = Scenario::vms("both-kinds", FILE) else { return };
     stack.write("db.yaml", USER_DATA);
     stack.write("shared/greeting", "hello from the host\n");
+    stack.write("code/main", "before\n");
 
     stack.ok(&["up", "-d"]);
     let (db, client) = (stack.pid("db"), stack.pid("client"));
@@ -54,6 +62,7 @@ fn a_vm_and_containers_live_on_one_network_and_nothing_is_lost() {
     assert_eq!(made, "guest\n", "user-data is never interpolated");
 
     a_second_up_leaves_it_alone(&stack, db, client);
+    what_is_saved_arrives_in_the_vm(&stack);
     a_service_added_later_is_known_to_the_vm(&stack, db);
     one_paused_behind_our_back_is_seen_and_thawed(&stack, db);
     changes_say_what_they_cost(&stack);
@@ -83,6 +92,16 @@ fn a_second_up_leaves_it_alone(stack: &Scenario, db: i32, client: i32) {
     let second = stack.ok(&["up", "-d"]);
     assert!(second.stderr.contains("nothing to do"), "{}", second.stderr);
     assert_eq!((db, client), (stack.pid("db"), stack.pid("client")));
+}
+
+fn what_is_saved_arrives_in_the_vm(stack: &Scenario) {
+    let mut watch = Watch::of(stack, &["watch", "--no-up", "db"]);
+    stack.write("code/it's here", "after\n");
+    let said = watch.until("code/it's here…synced to db, command run");
+    assert_eq!(in_db(stack, "cat \"/built/it's here\""), "after\n", "{said:#?}");
+    std::fs::remove_file(stack.project().join("code/it's here")).expect("removed");
+    watch.until("code/it's here…synced to db, command run");
+    assert_eq!(in_db(stack, "ls /srv/code"), "");
 }
 
 fn a_service_added_later_is_known_to_the_vm(stack: &Scenario, db: i32) {

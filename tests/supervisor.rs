@@ -226,7 +226,7 @@ services:
     stack.delete_firewall_table();
     let drifted = events.next("other", "drifted");
     assert_eq!(drifted["causes"][0], "mem_limit: 48MiB → 64MiB (changed outside)");
-    events.next("Firewall", "done");
+    events.next("firewall", "done");
     assert_eq!(stack.tables().len(), 1, "the table is back");
     let diff = stack.run(&["diff", "--exit-code"]);
     assert_eq!(diff.code, 10);

@@ -16,7 +16,7 @@ pub use house::{
     Completion, Doctor, Image, ImageCommand, Init, Prune, Version, Volume, VolumeCommand,
 };
 pub use inside::{Exec, Shell};
-pub use lifecycle::{Down, Kill, Pull, Restart, Rm, Selection, Start, Stop, Up};
+pub use lifecycle::{Down, Kill, Pull, Restart, Rm, Selection, Start, Stop, Up, Watch};
 pub use looking::{
     Config, ConfigFormat, Df, Diff, Events, Format, Graph, GraphFormat, Images, Logs, Ls, Plan,
     PlanFormat, Ps, Tail, Volumes,

@@ -7,16 +7,18 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::arguments::Logs;
+use super::arguments::{Logs, Selection};
 use super::carry_out::{Job, carry_out};
 use super::logs::{self, Show};
 use super::report::{self, Attempt};
-use super::{CommandError, Exit, Invocation};
+use super::watch::Watching;
+use super::{CommandError, Exit, Invocation, instances};
 use crate::plan::Consent;
 use crate::reconcile::{Goal, Verb};
 use crate::stack::{InstanceId, Stack};
 use crate::supervisor::client::Client;
 use crate::supervisor::spawn;
+use crate::watch::interest::Seen;
 
 /// An `up` that stays.
 pub(super) struct Attached<'a> {
@@ -56,6 +58,54 @@ impl Attached<'_> {
         }
     }
 
+    /// Shows logs and follows files until Ctrl-C.
+    pub(super) async fn watch(
+        &self,
+        selection: &Selection,
+        seen: Seen,
+        interrupted: watch::Receiver<bool>,
+    ) -> Result<Exit, CommandError> {
+        let (orders, carried_out) = watch::channel(0);
+        let (invocation, quiet) = (self.invocation, false);
+        let watching = Watching { invocation, selection, quiet, stop: interrupted, orders };
+        tokio::select! {
+            followed = watching.follow(self.stack.clone(), seen) => followed?,
+            shown = self.show_on(selection, carried_out) => shown?,
+        }
+        self.stop().await
+    }
+
+    /// Shows logs for ever: what was restarted or made anew goes on writing.
+    async fn show_on(
+        &self,
+        selection: &Selection,
+        mut carried_out: watch::Receiver<u64>,
+    ) -> Result<(), CommandError> {
+        let arguments = Logs { follow: true, ..Logs::default() };
+        let mut since = self.since;
+        loop {
+            let records = instances::chosen(self.invocation, &self.stack.name, &selection.names)?;
+            let ids: Vec<InstanceId> = records.into_iter().map(|record| record.id).collect();
+            let mut show = Show::new(self.invocation, &self.stack.name, &ids, &arguments)?;
+            show.past(&arguments, Some(since))?;
+            let mut closed = false;
+            tokio::select! {
+                ended = show.future(logs::all_ended(self.invocation, &self.stack.name, &ids)) => {
+                    ended?;
+                    closed = carried_out.changed().await.is_err();
+                }
+                changed = carried_out.changed() => {
+                    closed |= changed.is_err();
+                    show.present()?;
+                }
+            }
+            if closed {
+                std::future::pending::<()>().await;
+            }
+            since = show.last().map_or(since, after);
+        }
+    }
+
     /// Stops what was attached to, dependents first.
     async fn stop(&self) -> Result<Exit, CommandError> {
         let began = Instant::now();
@@ -73,4 +123,9 @@ impl Attached<'_> {
         report::say(self.invocation, attempt, &report);
         Ok(Exit::Interrupted)
     }
+}
+
+/// The first instant after this one.
+fn after(time: Timestamp) -> Timestamp {
+    time.checked_add(Duration::from_nanos(1)).unwrap_or(time)
 }

@@ -15,6 +15,7 @@ use crate::state::StateError;
 use crate::supervisor::client::ClientError;
 use crate::supervisor::spawn::SpawnError;
 use crate::volume::VolumeError;
+use crate::watch::WatchError;
 use crate::world::HostError;
 
 /// The table of exit codes.
@@ -145,6 +146,9 @@ pub enum CommandError {
     /// There is no supervisor.
     #[error(transparent)]
     Spawn(#[from] SpawnError),
+    /// Files cannot be followed.
+    #[error(transparent)]
+    Watch(#[from] WatchError),
     /// The engines of this host could not be put together.
     #[error(transparent)]
     Host(#[from] HostError),
@@ -212,6 +216,7 @@ impl CommandError {
             Self::NotRunning { .. }
             | Self::Supervisor { .. }
             | Self::Spawn(_)
+            | Self::Watch(_)
             | Self::State(_)
             | Self::File { .. }
             | Self::Setup { .. }
@@ -240,6 +245,7 @@ impl CommandError {
             Self::NotRunning { .. } => Some("`windlass up` starts it".to_owned()),
             Self::State(error) | Self::Reconcile(ReconcileError::State(error)) => error.help(),
             Self::Image(error) => error.help(),
+            Self::Watch(error) => error.help(),
             Self::Engine(error)
             | Self::Reconcile(ReconcileError::Look(error) | ReconcileError::Facts(error)) => {
                 error.help.clone()

@@ -25,6 +25,22 @@ pub fn listen(screen: &Screen) -> Result<watch::Receiver<bool>, CommandError> {
     Ok(receiver)
 }
 
+/// The same for a command whose end leaves everything as it is: there is nothing
+/// to announce.
+pub(super) fn listen_to_leave() -> Result<watch::Receiver<bool>, CommandError> {
+    let setup = |source| CommandError::Setup { what: "the handler of Ctrl-C", source };
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(setup)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(setup)?;
+    let (sender, receiver) = watch::channel(false);
+    tokio::spawn(async move {
+        either(&mut interrupt, &mut terminate).await;
+        sender.send_replace(true);
+        either(&mut interrupt, &mut terminate).await;
+        leave();
+    });
+    Ok(receiver)
+}
+
 async fn either(interrupt: &mut Signal, terminate: &mut Signal) {
     tokio::select! {
         _ = interrupt.recv() => {}

@@ -47,6 +47,7 @@ pub(super) struct Show<'a> {
     readers: Vec<Reader>,
     prefixes: Option<Prefixes>,
     timestamps: bool,
+    last: Option<Timestamp>,
 }
 
 impl<'a> Show<'a> {
@@ -65,6 +66,7 @@ impl<'a> Show<'a> {
             readers: Vec::new(),
             prefixes: (!arguments.no_log_prefix).then_some(prefixes),
             timestamps: arguments.timestamps,
+            last: None,
         };
         for id in ids {
             let directory = show.directory(id);
@@ -140,7 +142,22 @@ impl<'a> Show<'a> {
         self.readers[place].added().map_err(unreadable(directory))
     }
 
-    fn print(&self, lines: &[(usize, Line)]) -> Result<(), CommandError> {
+    /// What was written since it was looked last.
+    pub(super) fn present(&mut self) -> Result<(), CommandError> {
+        for place in 0..self.ids.len() {
+            let lines = self.added(place)?;
+            self.print(&lines.into_iter().map(|line| (place, line)).collect::<Vec<_>>())?;
+        }
+        Ok(())
+    }
+
+    /// The time of the last line that was shown.
+    pub(super) fn last(&self) -> Option<Timestamp> {
+        self.last
+    }
+
+    fn print(&mut self, lines: &[(usize, Line)]) -> Result<(), CommandError> {
+        self.last = self.last.max(lines.iter().map(|(_, line)| line.time).max());
         let mut text = String::new();
         for (place, line) in lines {
             let mut shown = line.text.clone();

@@ -49,6 +49,7 @@ impl Command {
             Self::Plan(_) => "plan",
             Self::Diff(_) => "diff",
             Self::Events(_) => "events",
+            Self::Watch(_) => "watch",
             Self::Ps(_) => "ps",
             Self::Logs(_) => "logs",
             Self::Exec(_) => "exec",

@@ -1,6 +1,7 @@
 //! The project that a command is about: its files, found and read, and its
 //! name. It prints the warnings that reading brings and decides nothing.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -9,19 +10,29 @@ use super::{CommandError, Invocation};
 use crate::spec::{self, Disk, Files, Source};
 use crate::stack::vm::Accel;
 use crate::stack::{self, Read, Stack, StackName};
+use crate::watch::interest::Seen;
 use crate::world::World;
 
 /// What the files say and what it means: every error of every phase is said at
 /// once. Warnings go to the screen.
 pub(super) fn read(invocation: &Invocation) -> Result<Read, CommandError> {
+    reading(invocation)?.0
+}
+
+/// The same, with what was asked of the disk for it, right or wrong.
+pub(super) fn reading(
+    invocation: &Invocation,
+) -> Result<(Result<Read, CommandError>, Seen), CommandError> {
     let files = FilesAndInput::new(&invocation.global.files)?;
-    let source = source(invocation, &files)?;
-    let read =
-        stack::read(&source, &files).map_err(|failed| CommandError::stack_file(failed, &source))?;
-    if !read.warnings.is_empty() {
+    let read = source(invocation, &files).and_then(|source| {
+        stack::read(&source, &files).map_err(|failed| CommandError::stack_file(failed, &source))
+    });
+    if let Ok(read) = &read
+        && !read.warnings.is_empty()
+    {
         invocation.screen.diagnostics(&read.warnings, &read.sources);
     }
-    Ok(read)
+    Ok((read, files.seen.into_inner()))
 }
 
 /// What the files mean.
@@ -118,13 +129,15 @@ fn absolute(here: &Path, path: &Path) -> Result<PathBuf, CommandError> {
 /// The disk, and standard input under the name `-`.
 struct FilesAndInput {
     input: Option<String>,
+    /// What was asked so far.
+    seen: RefCell<Seen>,
 }
 
 impl FilesAndInput {
     /// Reads standard input, if it is one of the files.
     fn new(named: &[PathBuf]) -> Result<Self, CommandError> {
         if !named.iter().any(|file| is_input(file)) {
-            return Ok(Self { input: None });
+            return Ok(Self { input: None, seen: RefCell::default() });
         }
         let mut text = String::new();
         io::stdin().lock().read_to_string(&mut text).map_err(|source| CommandError::File {
@@ -132,12 +145,13 @@ impl FilesAndInput {
             path: "-".into(),
             source,
         })?;
-        Ok(Self { input: Some(text) })
+        Ok(Self { input: Some(text), seen: RefCell::default() })
     }
 }
 
 impl Files for FilesAndInput {
     fn read(&self, path: &Path) -> io::Result<String> {
+        self.seen.borrow_mut().read.insert(path.to_owned());
         match &self.input {
             Some(text) if is_input(path) => Ok(text.clone()),
             _ => Disk.read(path),
@@ -145,6 +159,7 @@ impl Files for FilesAndInput {
     }
 
     fn exists(&self, path: &Path) -> bool {
+        self.seen.borrow_mut().asked.insert(path.to_owned());
         (self.input.is_some() && is_input(path)) || Disk.exists(path)
     }
 }

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::watch::{Receiver, channel};
 
 use super::arguments::{self, Selection, Up};
 use super::attached::Attached;
 use super::carry_out::{Job, carry_out};
 use super::report::Attempt;
-use super::{CommandError, Exit, Invocation, interrupt, project, report, session};
+use super::{CommandError, Exit, Invocation, interrupt, project, report, session, watch};
 use crate::plan::{Consent, Options, Pull, Wait};
 use crate::reconcile::Goal;
 use crate::stack::{InstanceId, Stack};
@@ -19,7 +19,11 @@ use crate::stack::{InstanceId, Stack};
 /// Brings the stack up.
 pub(super) async fn run(invocation: &Invocation, arguments: &Up) -> Result<Exit, CommandError> {
     let (began, since) = (Instant::now(), Timestamp::now());
-    let stack = project::load(invocation)?;
+    if arguments.watch {
+        watch::can_be_read_again(invocation)?;
+    }
+    let (read, seen) = project::reading(invocation)?;
+    let stack = read?.stack;
     check_names(&stack, &arguments.selection.names)?;
     let adopt = arguments.selection.adopt;
     session::check_owner(invocation, &stack.name, &stack.directory, adopt)?;
@@ -46,6 +50,9 @@ pub(super) async fn run(invocation: &Invocation, arguments: &Up) -> Result<Exit,
     let ids = chosen(&stack, &arguments.selection.names);
     let (grace, whole) = (arguments.timeout, arguments.selection.names.is_empty());
     let attached = Attached { invocation, stack: &stack, ids, whole, since, grace };
+    if arguments.watch {
+        return attached.watch(&arguments.selection, seen, interrupted).await;
+    }
     attached.run(interrupted).await
 }
 
@@ -110,12 +117,9 @@ pub(super) fn check_names(stack: &Stack, names: &[String]) -> Result<(), Command
 }
 
 /// Becomes true at Ctrl-C, or when the time is up.
-fn stop_at(
-    mut interrupted: watch::Receiver<bool>,
-    deadline: Option<Duration>,
-) -> watch::Receiver<bool> {
+fn stop_at(mut interrupted: Receiver<bool>, deadline: Option<Duration>) -> Receiver<bool> {
     let Some(deadline) = deadline else { return interrupted };
-    let (sender, receiver) = watch::channel(false);
+    let (sender, receiver) = channel(false);
     tokio::spawn(async move {
         tokio::select! {
             _ = interrupted.wait_for(|stop| *stop) => {}

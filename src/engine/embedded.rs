@@ -11,10 +11,11 @@ mod files;
 mod groups;
 mod life;
 mod look;
+mod mirror;
 mod mounts;
 mod signals;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -24,7 +25,9 @@ use tokio::task::spawn_blocking;
 
 pub use error::EmbeddedError;
 
-use super::{EngineError, ErrorKind, Exec, ExecCommand, ExecOutput, Images, Result, Workloads};
+use super::{
+    EngineError, ErrorKind, Exec, ExecCommand, ExecOutput, Files, Images, Result, Workloads,
+};
 use crate::event::Events;
 use crate::image::{ContainerImage, ImageError, Store};
 use crate::observed::ObservedInstance;
@@ -284,6 +287,26 @@ impl Workloads for Embedded {
 
     fn exec(&self) -> Option<&dyn Exec> {
         Some(self)
+    }
+
+    fn files(&self) -> Option<&dyn Files> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Files for Embedded {
+    async fn mirror(
+        &self,
+        stack: &StackName,
+        id: &InstanceId,
+        pairs: &BTreeMap<String, PathBuf>,
+    ) -> Result<()> {
+        let (stack, id_of, pairs) = (stack.clone(), id.clone(), pairs.clone());
+        self.block("write files into", name(id), move |home| {
+            mirror::mirror(life::running(home, &stack, &id_of)?.pid, &pairs)
+        })
+        .await
     }
 }
 

@@ -38,7 +38,7 @@ pub use error::QemuError;
 use self::error::about;
 use self::place::Place;
 use self::shell::Login;
-use super::{EngineError, ErrorKind, Exec, Result, Workloads};
+use super::{EngineError, ErrorKind, Exec, Files, Result, Workloads};
 use crate::event::Events;
 use crate::guest::ssh::Connection;
 use crate::image::Store;
@@ -219,6 +219,10 @@ impl Workloads for Qemu {
     }
 
     fn exec(&self) -> Option<&dyn Exec> {
+        Some(self)
+    }
+
+    fn files(&self) -> Option<&dyn Files> {
         Some(self)
     }
 }

@@ -56,8 +56,12 @@ impl LookAround for ThisHost {
         let memory = memory::read().map_err(system("read the memory of"))?;
         let network =
             facts::look(asked.home_id, asked.stack).map_err(system("look at the network of"))?;
+        let mut taken_subnets = network.taken_subnets;
+        for (address, who) in ports::stray_name_servers(asked.own, &network.addresses) {
+            taken_subnets.entry(Ipv4Net::from(address)).or_insert(who);
+        }
         Ok(Surroundings {
-            taken_subnets: network.taken_subnets,
+            taken_subnets,
             taken_ports: ports::taken(asked.ports, asked.own),
             mtu: network.uplink_mtu,
             memory_total: memory.total,

@@ -133,6 +133,24 @@ impl Connection {
             error = feed => Err(error),
         }
     }
+
+    /// Runs a line of shell that reads `input`; its exit code and what it wrote.
+    pub async fn feed(&self, line: &str, input: Vec<u8>) -> Result<ExecOutput, GuestError> {
+        let channel = self.handle.channel_open_session().await?;
+        channel.exec(true, line.as_bytes()).await?;
+        let (reader, writer) = channel.split();
+        let feed = async {
+            // A shell that ends before it has read everything says so by its exit code.
+            if writer.data_bytes(input).await.is_ok() {
+                drop(writer.eof().await);
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            output = captured(reader) => output,
+            () = feed => Err(GuestError::Broken),
+        }
+    }
 }
 
 /// Both outputs in the order they came.

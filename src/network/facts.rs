@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
@@ -23,6 +24,8 @@ pub struct HostNetwork {
     pub taken_subnets: BTreeMap<Ipv4Net, String>,
     /// The uplink's MTU.
     pub uplink_mtu: u32,
+    /// Every address that an interface has.
+    pub addresses: BTreeSet<Ipv4Addr>,
 }
 
 /// Looks at the caller's namespace. What `stack` of the state directory
@@ -37,7 +40,9 @@ pub fn look(home_id: &str, stack: &StackName) -> io::Result<HostNetwork> {
         let label = link.alias.as_deref().and_then(label::parse);
         label.is_some_and(|label| label.home_id == home_id && label.stack == stack.as_str())
     });
-    Ok(HostNetwork { taken_subnets, uplink_mtu: uplink_mtu(&links, &routes) })
+    let uplink_mtu = uplink_mtu(&links, &routes);
+    let addresses = addresses.iter().map(|one| one.address.addr()).collect();
+    Ok(HostNetwork { taken_subnets, uplink_mtu, addresses })
 }
 
 /// The MTU of the default route with the lowest metric.

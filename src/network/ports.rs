@@ -80,6 +80,31 @@ pub fn taken(wanted: &Wanted, own: &Path) -> BTreeMap<(Protocol, u16), PortOwner
     taken
 }
 
+/// Addresses that no interface has and at which somebody else answers for names
+/// all the same, with who: of a network whose bridge was deleted by hand.
+pub fn stray_name_servers(own: &Path, assigned: &BTreeSet<Ipv4Addr>) -> BTreeMap<Ipv4Addr, String> {
+    let served = |one: &Listener| {
+        let stray = matches!(one.address, IpAddr::V4(address) if !assigned.contains(&address)
+            && !address.is_unspecified() && !address.is_loopback());
+        stray && one.protocol == Protocol::Udp && one.port == 53
+    };
+    let listeners: Vec<Listener> = listeners().into_iter().filter(served).collect();
+    let inodes: BTreeSet<u64> = listeners.iter().map(|one| one.inode).collect();
+    let holders = if inodes.is_empty() { BTreeMap::new() } else { holders(&inodes) };
+    let mut found = BTreeMap::new();
+    for listener in listeners {
+        let holder = holders.get(&listener.inode);
+        let is_own = holder.is_some_and(|it| it.file.as_ref().is_some_and(|f| f.starts_with(own)));
+        if let IpAddr::V4(address) = listener.address
+            && !is_own
+        {
+            let who = holder.map_or("a name server", |holder| &*holder.who);
+            found.insert(address, who.to_owned());
+        }
+    }
+    found
+}
+
 /// Why a port could not be bound, in words that name who holds it.
 pub(super) fn bind_failure(error: &io::Error, protocol: Protocol, address: SocketAddr) -> String {
     match error.kind() {
@@ -212,12 +237,13 @@ mod tests {
         let datagram = UdpSocket::bind("[::1]:0").expect("bind");
         let tcp = (Protocol::Tcp, stream.local_addr().expect("address").port());
         let udp = (Protocol::Udp, datagram.local_addr().expect("address").port());
-        let found = taken(&BTreeSet::from([tcp, udp]), Path::new("/nonexistent"));
+        let wanted = Wanted { fixed: [tcp, udp].into(), ..Wanted::default() };
+        let found = taken(&wanted, Path::new("/nonexistent"));
         assert_eq!(found[&tcp].address, IpAddr::V4(Ipv4Addr::LOCALHOST));
         assert_eq!(found[&udp].address, IpAddr::V6(Ipv6Addr::LOCALHOST));
         let own = format!("(pid {})", std::process::id());
         assert!(found[&tcp].who.as_ref().is_some_and(|who| who.ends_with(&own)), "{found:?}");
-        assert!(taken(&BTreeSet::new(), Path::new("/")).is_empty());
+        assert!(taken(&Wanted::default(), Path::new("/")).is_empty());
     }
 
     #[test]

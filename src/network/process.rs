@@ -30,6 +30,8 @@ pub(super) struct Part<'a> {
 /// Launches it, in place of one that may be there; returns when it works, or
 /// with its own word why it does not.
 pub(super) fn launch(launcher: &Launcher, part: &Part<'_>) -> Result<Status, ShimError> {
+    // A command that was killed may have left a start behind that is under way.
+    shim::settle(part.directory).map_err(ShimError::io("wait for", part.directory))?;
     // Also where its process was killed a moment ago: its shim may not have
     // left yet.
     end(part.directory).map_err(ShimError::io("end what runs in", part.directory))?;

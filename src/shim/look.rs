@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -14,6 +15,9 @@ use crate::state::atomic;
 
 /// Name of the status within the run directory.
 pub const STATUS_FILE: &str = "status.json";
+
+/// How long a shim may take to write down how its process ended.
+const LAST_WORDS: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// A process that runs, a shim that minds it, or both.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +49,22 @@ pub fn look(run_directory: &Path) -> Option<Alive> {
         .as_ref()
         .is_some_and(|path| Hierarchies::find().is_ok_and(|hierarchies| hierarchies.frozen(path)));
     Some(Alive { status, shim, process: alive, paused })
+}
+
+/// The same; where the process has just died, its shim is given the moment that
+/// it needs to write down how.
+pub fn look_again_at_its_end(run_directory: &Path) -> Option<Alive> {
+    let alive = look(run_directory)?;
+    if alive.process {
+        return Some(alive);
+    }
+    let shim = process::watch(alive.status.shim_pid, alive.status.shim_start_time).ok().flatten();
+    if let Some(shim) = shim {
+        let mut ended = [PollFd::new(&shim, PollFlags::IN)];
+        // However the wait ends, what is there is looked at.
+        let _ = poll(&mut ended, Some(&LAST_WORDS));
+    }
+    look(run_directory)
 }
 
 /// The status that was last written, whoever may be alive.

@@ -120,7 +120,12 @@ fn lock(run_directory: &Path) -> Result<File, Refusal> {
         .open(run_directory.join(LOCK_FILE))
         .map_err(Refusal::system("open the lock"))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => {
+            // For whoever waits to see what this start comes to.
+            let signed = file.set_len(0).and_then(|()| write!(&file, "{}", std::process::id()));
+            signed.map_err(Refusal::system("sign the lock"))?;
+            Ok(file)
+        }
         Err(std::fs::TryLockError::WouldBlock) => Err(Refusal::AlreadyMinded),
         Err(std::fs::TryLockError::Error(error)) => Err(Refusal::system("lock")(error)),
     }

@@ -9,6 +9,7 @@ mod cloud_init;
 mod container;
 mod cycle;
 mod dependency;
+mod develop;
 mod field;
 mod health;
 mod image;

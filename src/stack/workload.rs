@@ -51,6 +51,10 @@ pub struct Workload {
     pub secrets: Vec<SecretFile>,
     /// Files with configuration, mounted read-only.
     pub configs: Vec<SecretFile>,
+    /// What a change of files on the host does to it, while somebody watches them.
+    /// No part of its definition: it is made the same without.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub develop: Vec<super::develop::Rule>,
 }
 
 /// What only VMs or only containers have.

@@ -200,6 +200,7 @@ pub(crate) fn workload(container: Container) -> Workload {
         extra_hosts: BTreeMap::new(),
         secrets: Vec::new(),
         configs: Vec::new(),
+        develop: Vec::new(),
     }
 }
 

@@ -41,6 +41,7 @@ pub fn workload(name: &str, kind: Kind) -> Workload {
         extra_hosts: BTreeMap::new(),
         secrets: Vec::new(),
         configs: Vec::new(),
+        develop: Vec::new(),
     }
 }
 

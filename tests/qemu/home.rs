@@ -141,6 +141,7 @@ impl Home {
                 extra_hosts: BTreeMap::new(),
                 secrets: Vec::new(),
                 configs: Vec::new(),
+                develop: Vec::new(),
             },
             definition: Definition::default(),
             addresses: vec![Address {

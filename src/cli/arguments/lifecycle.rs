@@ -55,6 +55,9 @@ pub struct Up {
     /// Return when everything is ready or healthy; implies `-d`
     #[arg(long)]
     pub wait: bool,
+    /// Follow files and carry their changes into what runs, until Ctrl-C
+    #[arg(short, long, conflicts_with_all = ["detach", "wait"])]
+    pub watch: bool,
     /// How long `--wait` may take, in seconds or as `5m`
     #[arg(long, value_name = "TIME", value_parser = parse::seconds)]
     pub wait_timeout: Option<Duration>,
@@ -64,6 +67,20 @@ pub struct Up {
     /// Accepted as in Compose: `up` never asks, it refuses what would lose data unsaid
     #[arg(short, long)]
     pub yes: bool,
+}
+
+/// Arguments of `watch`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Watch {
+    /// Only these workloads; all when none is named
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Follow what is up, instead of bringing everything up first
+    #[arg(long)]
+    pub no_up: bool,
+    /// Say nothing but errors and what the supervisor does
+    #[arg(long)]
+    pub quiet: bool,
 }
 
 /// Arguments of `down`.

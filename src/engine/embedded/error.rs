@@ -58,6 +58,16 @@ pub enum EmbeddedError {
         /// The path on the host.
         path: PathBuf,
     },
+    /// A file inside could not be made what it is on the host.
+    #[error("cannot {operation} `{path}`")]
+    Inside {
+        /// `write`, `remove`.
+        operation: &'static str,
+        /// The path inside.
+        path: String,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
     /// A task of the engine itself broke.
     #[error("the engine's task ended early")]
     Task(#[from] tokio::task::JoinError),
@@ -77,7 +87,9 @@ impl EmbeddedError {
             | Self::UnknownCapability { .. }
             | Self::UnknownSignal { .. }
             | Self::MissingSource { .. } => ErrorKind::Invalid,
-            Self::HalfMade | Self::NotRunning | Self::Unkillable => ErrorKind::Failed,
+            Self::Inside { .. } | Self::HalfMade | Self::NotRunning | Self::Unkillable => {
+                ErrorKind::Failed
+            }
             Self::Shim(ShimError::Refused(refusal)) => match refusal {
                 Refusal::System { .. } | Refusal::AlreadyMinded => ErrorKind::System,
                 Refusal::SelfExecutable { .. } => ErrorKind::Refused,

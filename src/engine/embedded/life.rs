@@ -15,7 +15,7 @@ use crate::shim::cgroup::Hierarchies;
 use crate::shim::process::now;
 use crate::shim::{
     Cgroup, ContainerPayload, Interface, Payload, Request, ShimError, ShimSpec, Status, VERSION,
-    look, request,
+    look, request, settle,
 };
 use crate::stack::{Container, InstanceId, Kind, Role, StackName};
 use crate::state::{InstanceRecord, StateError, atomic, names, record};
@@ -128,6 +128,8 @@ pub(super) fn start(home: &Home, desired: &Desired) -> Result<()> {
         return Err(EmbeddedError::HalfMade);
     }
     let run = home.run(&desired.stack, &desired.id);
+    // A command that was killed may have left a start behind that is under way.
+    settle(&run).map_err(StateError::io("wait for the shim in", &run))?;
     if look(&run).is_none() {
         let image = home.images.container(&record.image_digest)?;
         let spec = shim_spec(home, desired, &image)?;

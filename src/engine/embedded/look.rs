@@ -8,8 +8,8 @@ use super::Home;
 use super::error::EmbeddedError;
 use crate::observed::{Exit, Health, ObservedInstance, Readiness, Restarts, State};
 use crate::shim::cgroup::Hierarchies;
-use crate::shim::look::exit_record;
-use crate::shim::{Alive, Cgroup, look};
+use crate::shim::look::{exit_record, look_again_at_its_end};
+use crate::shim::{Alive, Cgroup};
 use crate::stack::{Healthcheck, InstanceId, Kind, StackName};
 use crate::state::{InstanceRecord, StateError, atomic};
 
@@ -68,8 +68,7 @@ fn instance(
 ) -> Result<ObservedInstance, EmbeddedError> {
     let directory = &home.directories.instance(&record.stack, &record.id);
     let run = home.directories.instance_run(&record.stack, &record.id);
-    // Dead with its shim alive: its end is being written down, and is no news yet.
-    let alive = look(&run);
+    let alive = look_again_at_its_end(&run).filter(|alive| alive.process);
     let exit = exit_record(&directory.join("exit.json"))?.map(|record| record.exit);
     let since = match (&alive, &exit) {
         (Some(alive), _) => alive.status.started,

@@ -33,6 +33,10 @@ impl Qemu {
         if !record.complete || !place.disk().exists() {
             return Err(QemuError::HalfMade);
         }
+        // A command that was killed may have left a start behind that is under way.
+        let run = place.run.clone();
+        let settled = tokio::task::spawn_blocking(move || shim::settle(&run)).await?;
+        settled.map_err(StateError::io("wait for the shim in", &place.run))?;
         if !place.is_alive() {
             self.run(desired, &place, &record).await?;
         }

@@ -14,7 +14,8 @@ use super::qmp::Qmp;
 use super::{Qemu, ready, shares};
 use crate::guest::readiness;
 use crate::observed::{DiskUse, Exit, Health, ObservedInstance, Readiness, Restarts, State};
-use crate::shim::{self, Alive, look::exit_record};
+use crate::shim::look::{exit_record, look_again_at_its_end};
+use crate::shim::{self, Alive};
 use crate::stack::Kind;
 use crate::state::{InstanceRecord, atomic};
 
@@ -27,7 +28,7 @@ impl Qemu {
         record: InstanceRecord,
     ) -> Result<ObservedInstance, QemuError> {
         let place = self.place(&record.stack, &record.id);
-        let alive = shim::look(&place.run).filter(|alive| alive.process);
+        let alive = look_again_at_its_end(&place.run).filter(|alive| alive.process);
         let boot = Boot::read(&place.run);
         let (state, since) = match &alive {
             Some(alive) => (life(&place, alive, boot.as_ref()).await, alive.status.started),

@@ -1,6 +1,8 @@
 //! Commands in a VM: over ssh, with what its record says.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -8,10 +10,10 @@ use async_trait::async_trait;
 use super::Qemu;
 use super::boot::Boot;
 use super::error::{QemuError, about};
-use crate::engine::{Exec, ExecCommand, ExecOutput, Result};
+use crate::engine::{Exec, ExecCommand, ExecOutput, Files, Result};
 use crate::guest::command::remote;
 use crate::guest::ssh::{Connection, Target};
-use crate::guest::{GuestError, readiness};
+use crate::guest::{GuestError, mirror, readiness};
 use crate::stack::{InstanceId, StackName};
 
 /// Which VM, in which run, as whom.
@@ -35,6 +37,18 @@ impl Exec for Qemu {
     }
 }
 
+#[async_trait]
+impl Files for Qemu {
+    async fn mirror(
+        &self,
+        stack: &StackName,
+        id: &InstanceId,
+        pairs: &BTreeMap<String, PathBuf>,
+    ) -> Result<()> {
+        self.send_inside(stack, id, pairs).await.map_err(about("write files into", id))
+    }
+}
+
 impl Qemu {
     async fn run_inside(
         &self,
@@ -42,6 +56,39 @@ impl Qemu {
         id: &InstanceId,
         command: &ExecCommand,
     ) -> Result<ExecOutput, QemuError> {
+        let own = self.record(stack, id)?.vm.ok_or(QemuError::NotAVm)?;
+        let remote = remote(command, &own.user);
+        let connection = self.connected(stack, id, &remote.user).await?;
+        Ok(connection.run(&remote, command.tty, command.streams).await?)
+    }
+
+    async fn send_inside(
+        &self,
+        stack: &StackName,
+        id: &InstanceId,
+        pairs: &BTreeMap<String, PathBuf>,
+    ) -> Result<(), QemuError> {
+        let pairs = pairs.clone();
+        let packed = tokio::task::spawn_blocking(move || mirror::pack(&pairs)).await?;
+        let parcels = packed.map_err(GuestError::io("read", "the files for it"))?;
+        let connection = self.connected(stack, id, "root").await?;
+        for parcel in parcels {
+            let output = connection.feed(&parcel.line, parcel.archive).await?;
+            if output.code != 0 {
+                let said = output.output.trim_end().to_owned();
+                return Err(QemuError::Program { program: "the guest's shell".into(), said });
+            }
+        }
+        Ok(())
+    }
+
+    /// A connection to the guest as it runs now, as `user`.
+    async fn connected(
+        &self,
+        stack: &StackName,
+        id: &InstanceId,
+        user: &str,
+    ) -> Result<Arc<Connection>, QemuError> {
         let place = self.place(stack, id);
         let record = self.record(stack, id)?;
         if !place.is_alive() {
@@ -50,7 +97,6 @@ impl Qemu {
         let boot = Boot::read(&place.run).ok_or(QemuError::NotRunning)?;
         let own = record.vm.as_ref().ok_or(QemuError::NotAVm)?;
         let word = readiness::look(&place.ready(), &boot.nonce)?;
-        let remote = remote(command, &own.user);
         let address = record.addresses.values().next().ok_or(GuestError::NoAddress)?;
         let target = Target {
             address: IpAddr::V4(*address),
@@ -61,10 +107,9 @@ impl Qemu {
             stack: stack.clone(),
             id: id.clone(),
             nonce: boot.nonce,
-            user: remote.user.clone(),
+            user: user.to_owned(),
         };
-        let connection = self.connection(login, &target).await?;
-        Ok(connection.run(&remote, command.tty, command.streams).await?)
+        Ok(self.connection(login, &target).await?)
     }
 
     /// An open connection, or a new one. Two that race make one each: no lock is

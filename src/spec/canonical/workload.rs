@@ -171,7 +171,7 @@ impl Canonical<'_> {
         }
     }
 
-    fn develop(&self, node: &mut Node) {
+    fn develop(&mut self, node: &mut Node) {
         let rules = node.as_mapping_mut().and_then(|entries| entries.get_mut("watch"));
         let Some(Value::Sequence(rules)) = rules.map(|entry| &mut entry.value.value) else {
             return;
@@ -183,6 +183,16 @@ impl Canonical<'_> {
             for key in ["ignore", "include"] {
                 if let Some(entry) = entries.get_mut(key) {
                     to_list(&mut entry.value);
+                }
+            }
+            if let Some(exec) = entries.get_mut("exec").and_then(|it| it.value.as_mapping_mut()) {
+                for (name, entry) in exec {
+                    match name.as_str() {
+                        "command" => self.command(&mut entry.value),
+                        "environment" => pairs::to_environment(&mut entry.value),
+                        "user" => text(&mut entry.value),
+                        _ => {}
+                    }
                 }
             }
             default(entries, "exec", || {

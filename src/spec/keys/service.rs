@@ -63,7 +63,7 @@ pub(crate) static SERVICE: Object = Object {
         later("cpu_shares", Form::Number),
         later("cpuset", Form::Scalar),
         later("credential_spec", Form::Any),
-        later("develop", Form::Object(&DEVELOP)),
+        key("develop", Form::Object(&DEVELOP)),
         later("device_cgroup_rules", TEXTS),
         later("devices", Form::List(&Form::Any)),
         later("dns", TEXT_OR_TEXTS),
@@ -182,16 +182,26 @@ static UPDATE: Object = Object {
 
 /// `develop:`.
 pub(super) static DEVELOP: Object =
-    Object { keys: &[later("watch", Form::List(&Form::Object(&WATCH)))], required: &[] };
+    Object { keys: &[key("watch", Form::List(&Form::Object(&WATCH)))], required: &[] };
 static WATCH: Object = Object {
     keys: &[
-        later("action", Form::Text),
-        later("path", Form::Text),
-        later("target", Form::Text),
-        later("ignore", TEXT_OR_TEXTS),
-        later("include", TEXT_OR_TEXTS),
-        later("initial_sync", Form::Bool),
-        later("exec", Form::Any),
+        key("action", Form::Text),
+        key("path", Form::Text),
+        key("target", Form::Text),
+        key("ignore", TEXT_OR_TEXTS),
+        key("include", TEXT_OR_TEXTS),
+        key("initial_sync", Form::Bool),
+        key("exec", Form::Object(&HOOK)),
     ],
     required: &["action", "path"],
+};
+static HOOK: Object = Object {
+    keys: &[
+        key("command", COMMAND),
+        key("user", Form::Scalar),
+        key("working_dir", Form::Text),
+        key("environment", PAIRS),
+        later("privileged", Form::Bool),
+    ],
+    required: &["command"],
 };

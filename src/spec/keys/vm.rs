@@ -5,7 +5,7 @@ use super::service::{DEPLOY, DEVELOP, EXTRA_HOSTS};
 use super::shared::{
     BUILD, DEPENDS_ON, ENV_FILE, EXTENDS, FILES, HEALTHCHECK, MOUNTS, NETWORKS, PAIRS, PORTS,
 };
-use crate::spec::form::{Form, Object, key, later};
+use crate::spec::form::{Form, Object, key};
 
 /// One VM.
 pub(crate) static VM: Object = Object {
@@ -46,7 +46,7 @@ pub(crate) static VM: Object = Object {
         key("engine", Form::Words(&["qemu"])),
         key("ssh", Form::Either(&[Form::Text, Form::Object(&SSH)])),
         key("ready_timeout", Form::Duration),
-        later("develop", Form::Object(&DEVELOP)),
+        key("develop", Form::Object(&DEVELOP)),
     ],
     required: &[],
 };

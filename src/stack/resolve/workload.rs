@@ -69,7 +69,9 @@ impl Resolver<'_> {
             extra_hosts: self.extra_hosts(node),
             secrets: Vec::new(),
             configs: Vec::new(),
+            develop: Vec::new(),
         };
+        workload.develop = self.develop(written, Some(&workload.image), &workload.mounts);
         workload.secrets = self.workload_files(written, "secrets");
         workload.configs = self.workload_files(written, "configs");
         Some(workload)
