@@ -190,7 +190,7 @@ impl Loop<'_> {
         for path in &found.resumed {
             self.hands.say(Said::Resumed(path));
         }
-        for change in found.changes {
+        for change in found.other {
             let interest = &self.followed.interest;
             self.agenda.add(interest, &change.trigger, &change.path, change.since);
         }

@@ -75,6 +75,15 @@ fn what_is_saved_arrives_and_what_is_removed_goes() {
         watch.until("synced to web");
     }
     assert!(app.join("first").exists());
+
+    // The whole tree goes and comes back, as another branch brings it.
+    fs::remove_dir_all(stack.project().join("src")).expect("removed");
+    stack.write("src/other", "branch");
+    watch.until("src/other…synced to web");
+    stack.write("src/other", "and on");
+    watch.until("src/other…synced to web");
+    assert_eq!(text(&app.join("other")), "and on");
+    assert!(!app.join("first").exists());
     let before = stack.pid("web");
     assert_eq!(watch.interrupt(), Some(130));
     assert_eq!(stack.pid("web"), before, "Ctrl-C ends the watching, not what is watched");
@@ -293,14 +302,11 @@ fn a_busy_neighbour_starves_nobody() {
         times.collect()
     });
     times.sort();
-    #[expect(clippy::print_stderr, reason = "the figure is what the test is for")]
-    {
-        eprintln!(
-            "saved → synced beside a busy file: median {:?}, most {:?}",
-            times[times.len() / 2],
-            times[times.len() - 1]
-        );
-    }
+    eprintln!(
+        "saved → synced beside a busy file: median {:?}, most {:?}",
+        times[times.len() / 2],
+        times[times.len() - 1]
+    );
     assert!(times[times.len() / 2] < Duration::from_secs(1), "{times:?}");
     drop(watch);
     stack.finish();

@@ -131,38 +131,39 @@ impl Watching<'_> {
         Ok(fetched.map(drop)?)
     }
 
-    /// Paths as they are shown: from where one stands.
-    fn shown<'p>(&self, paths: impl IntoIterator<Item = &'p PathBuf>) -> String {
-        let here = std::env::current_dir().unwrap_or_default();
-        let names: Vec<String> = paths
-            .into_iter()
-            .map(|path| path.strip_prefix(&here).unwrap_or(path).display().to_string())
-            .collect();
-        match names.as_slice() {
-            [one, two, three, rest @ ..] if !rest.is_empty() => {
-                format!("{one}, {two}, {three} and {} more", rest.len())
-            }
-            few => few.join(", "),
-        }
-    }
-
-    fn doing(&self, order: &Order) -> String {
-        match order {
-            Order::Reload(causes) => format!("{} changed: up", self.shown(causes)),
-            Order::Rebuild(workload, causes) => {
-                format!("{} changed: rebuilding {workload}", self.shown(causes))
-            }
-            Order::Restart(workloads) => {
-                let causes: Causes = workloads.values().flatten().cloned().collect();
-                let names: Vec<&str> = workloads.keys().map(String::as_str).collect();
-                format!("{} changed: restarting {}", self.shown(&causes), names.join(", "))
-            }
-        }
-    }
-
     fn told(&self, text: &str) {
         if !self.quiet {
             self.invocation.screen.say(text);
+        }
+    }
+}
+
+/// Paths as they are shown: from where one stands.
+fn shown<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    let names: Vec<String> = paths
+        .into_iter()
+        .map(|path| path.strip_prefix(&here).unwrap_or(path).display().to_string())
+        .collect();
+    match names.as_slice() {
+        [one, two, three, rest @ ..] if !rest.is_empty() => {
+            format!("{one}, {two}, {three} and {} more", rest.len())
+        }
+        few => few.join(", "),
+    }
+}
+
+/// What is about to be done, and for which files.
+fn doing(order: &Order) -> String {
+    match order {
+        Order::Reload(causes) => format!("{} changed: up", shown(causes)),
+        Order::Rebuild(workload, causes) => {
+            format!("{} changed: rebuilding {workload}", shown(causes))
+        }
+        Order::Restart(workloads) => {
+            let causes: Causes = workloads.values().flatten().cloned().collect();
+            let names: Vec<&str> = workloads.keys().map(String::as_str).collect();
+            format!("{} changed: restarting {}", shown(&causes), names.join(", "))
         }
     }
 }
@@ -224,9 +225,9 @@ impl Hands for Watching<'_> {
             Said::Watching { directories, files } => {
                 self.told(&format!("watching {files} files in {directories} directories"));
             }
-            Said::Doing(order) => self.told(&self.doing(order)),
+            Said::Doing(order) => self.told(&doing(order)),
             Said::Same(causes) => {
-                self.told(&format!("{} changed: nothing to do", self.shown(causes)));
+                self.told(&format!("{} changed: nothing to do", shown(causes)));
             }
             Said::Renamed(name) => screen.warn(&format!(
                 "the stack is called `{name}` now: end this and `windlass up` it by that name"
@@ -236,7 +237,7 @@ impl Hands for Watching<'_> {
                 let files = if count == 1 { "file" } else { "files" };
                 let ran = if delivery.hooks.is_empty() { "" } else { ", command run" };
                 let took = took.map(|took| format!(" in {}", elapsed(took))).unwrap_or_default();
-                let what = self.shown(delivery.files.values());
+                let what = shown(delivery.files.values());
                 self.told(&format!("{what}: {count} {files} synced to {workload}{ran}{took}"));
             }
             Said::Undelivered { workload, error } => {
@@ -246,10 +247,10 @@ impl Hands for Watching<'_> {
             }
             Said::Suspended(path) => screen.warn(&format!(
                 "{} changes too often and is left alone until it rests",
-                self.shown([path])
+                shown([path])
             )),
             Said::Resumed(path) => {
-                self.told(&format!("{} rests: it is watched again", self.shown([path])));
+                self.told(&format!("{} rests: it is watched again", shown([path])));
             }
         }
     }

@@ -63,6 +63,8 @@ pub struct Agenda {
     /// Workloads that could not be delivered to: until something changes.
     stuck: BTreeSet<String>,
     delivering: BTreeSet<String>,
+    /// Of these, the ones that were made anew meanwhile.
+    overtaken: BTreeSet<String>,
     order: Option<Order>,
     carried: BTreeMap<String, BTreeMap<String, PathBuf>>,
 }
@@ -165,7 +167,13 @@ impl Agenda {
     /// A delivery has ended, well or not.
     pub fn delivered(&mut self, workload: &str, delivery: Delivery, well: bool) {
         self.delivering.remove(workload);
+        let was_overtaken = self.overtaken.remove(workload);
         if well {
+            if was_overtaken {
+                for (target, source) in &delivery.files {
+                    self.bring(workload, target.clone(), source.clone());
+                }
+            }
             let carried = self.carried.entry(workload.to_owned()).or_default();
             carried.extend(delivery.files);
             if !delivery.restart.is_empty() {
@@ -185,6 +193,9 @@ impl Agenda {
         self.order = None;
         self.stuck.clear();
         for workload in &ended.made_anew {
+            if self.delivering.contains(workload) {
+                self.overtaken.insert(workload.clone());
+            }
             for (target, source) in self.carried.get(workload).cloned().unwrap_or_default() {
                 self.bring(workload, target, source);
             }
@@ -328,6 +339,18 @@ services:
         agenda.ordered(&Ended { made_anew: BTreeSet::from(["web".to_owned()]) });
         let jobs = begun(&mut agenda);
         assert_eq!((jobs.len(), delivery(jobs.first()).files), (1, before.files));
+    }
+
+    #[test]
+    fn what_went_into_one_that_is_just_made_anew_goes_in_again() {
+        let mut agenda = Agenda::default();
+        changed(&mut agenda, &["/p/windlass.yaml", "/p/src/a.txt"]);
+        let jobs = begun(&mut agenda);
+        assert_eq!(jobs.len(), 2, "a delivery does not wait for the stack's file");
+        let first = delivery(jobs.first());
+        agenda.ordered(&Ended { made_anew: BTreeSet::from(["web".to_owned()]) });
+        agenda.delivered("web", first.clone(), true);
+        assert_eq!(delivery(begun(&mut agenda).first()).files, first.files);
     }
 
     #[test]

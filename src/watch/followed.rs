@@ -34,7 +34,8 @@ pub(super) struct Change {
 /// What the kernel's notices came to.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
-    pub(super) changes: Vec<Change>,
+    /// Files that say something else.
+    pub(super) other: Vec<Change>,
     /// Files that are left alone from now on.
     pub(super) suspended: Vec<PathBuf>,
     /// Files that are not left alone any longer.
@@ -165,19 +166,13 @@ impl Followed {
     }
 
     fn changed(&mut self, path: &Path, gone: bool, now: Duration) -> Result<(), WatchError> {
-        if gone {
-            self.notices.forget(path);
-        }
+        let was_directory = gone && self.notices.forget(path);
         for trigger in self.interest.triggers(path) {
             self.touch(trigger, path.to_owned(), now);
         }
         // A directory that goes takes with it what was in it, one that comes brings it.
-        let below: Vec<(Trigger, PathBuf)> = self
-            .known
-            .keys()
-            .filter(|(_, known)| gone && known.starts_with(path))
-            .cloned()
-            .collect();
+        let known = self.known.keys().filter(|(_, known)| was_directory && known.starts_with(path));
+        let below: Vec<(Trigger, PathBuf)> = known.cloned().collect();
         for (trigger, path) in below {
             self.touch(trigger, path, now);
         }
@@ -224,7 +219,7 @@ impl Followed {
         for path in found.resumed.clone() {
             for trigger in self.interest.triggers(&path) {
                 // It has rested long enough.
-                found.changes.extend(self.compare(trigger, path.clone(), now));
+                found.other.extend(self.compare(trigger, path.clone(), now));
             }
         }
         for due in self.waiting.take(now) {
@@ -234,7 +229,7 @@ impl Followed {
                 if self.flapping.acted(&change.path, now) {
                     found.suspended.push(change.path.clone());
                 }
-                found.changes.push(change);
+                found.other.push(change);
             }
         }
         found
@@ -258,5 +253,85 @@ impl Followed {
     /// How many directories and files are followed.
     pub(super) fn counts(&self) -> (usize, usize) {
         (self.notices.count(), self.known.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::spec::{Disk, Source};
+    use crate::stack;
+    use crate::watch::interest::Seen;
+
+    const FILE: &str = "
+services:
+  web:
+    build: { bootstrap: bookworm }
+    command: sleep 1
+    develop: { watch: [{ path: ./src, action: sync, target: /app }] }
+";
+
+    fn at(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    /// A project whose `src` is followed.
+    fn followed() -> (tempfile::TempDir, Followed) {
+        let project = tempfile::tempdir().expect("a directory");
+        fs::create_dir(project.path().join("src")).expect("made");
+        fs::write(project.path().join("src/a"), "one").expect("written");
+        let file = project.path().join("windlass.yaml");
+        fs::write(&file, FILE).expect("written");
+        let source = Source {
+            files: vec![file],
+            project_directory: project.path().to_owned(),
+            project_name: Some("test".into()),
+            ..Source::default()
+        };
+        let stack = stack::read(&source, &Disk).expect("it is right").stack;
+        let interest = Interest::of(&stack, &Seen::default(), &|_| true, &OnDisk);
+        let mut followed = Followed::new().expect("inotify");
+        followed.turn_to(interest, &|_| true).expect("followed");
+        (project, followed)
+    }
+
+    fn names(changes: &Changes) -> Vec<String> {
+        let name = |change: &Change| change.path.file_name().map(|it| it.to_string_lossy().into());
+        changes.other.iter().filter_map(name).collect()
+    }
+
+    #[test]
+    fn when_the_kernel_could_not_tell_everything_all_is_looked_at() {
+        let (project, mut followed) = followed();
+        fs::write(project.path().join("src/a"), "two").expect("written");
+        fs::create_dir(project.path().join("src/new")).expect("made");
+        fs::write(project.path().join("src/new/b"), "new").expect("written");
+        followed.note(Notice::Overflow, at(0)).expect("noted");
+        assert_eq!(names(&followed.look(at(49))), [] as [&str; 0]);
+        assert_eq!(names(&followed.look(at(50))), ["a", "new", "b"]);
+        // What says the same is no change, however often it is looked at.
+        followed.note(Notice::Overflow, at(100)).expect("noted");
+        assert_eq!(names(&followed.look(at(150))), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn a_file_that_flaps_is_named_once_and_its_last_word_counts_in_the_end() {
+        let (project, mut followed) = followed();
+        let file = project.path().join("src/a");
+        let mut acted = 0;
+        let mut suspended = Vec::new();
+        for number in 0..60 {
+            fs::write(&file, format!("{number}")).expect("written");
+            let paths = vec![file.clone()];
+            followed.note(Notice::Changed { paths, gone: false }, at(number * 60)).expect("noted");
+            let changes = followed.look(at(number * 60 + 50));
+            acted += changes.other.len();
+            suspended.extend(changes.suspended);
+        }
+        assert_eq!((acted, suspended), (21, vec![file.clone()]));
+        let rested = followed.look(at(59 * 60 + 2000));
+        assert_eq!((rested.resumed.clone(), names(&rested)), (vec![file], vec!["a".to_owned()]));
     }
 }

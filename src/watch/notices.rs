@@ -68,19 +68,20 @@ impl Notices {
     }
 
     /// What was there under this name is followed no longer: what appears there
-    /// is something else.
-    pub(super) fn forget(&mut self, path: &Path) {
+    /// is something else. Whether anything was followed.
+    pub(super) fn forget(&mut self, path: &Path) -> bool {
         let below: Vec<PathBuf> = self
             .followed
             .range(path.to_owned()..)
             .take_while(|followed| followed.starts_with(path))
             .cloned()
             .collect();
-        for directory in below {
-            self.followed.remove(&directory);
+        for directory in &below {
+            self.followed.remove(directory);
             // The kernel may have let go of it already.
-            drop(self.watcher.unwatch(&directory));
+            drop(self.watcher.unwatch(directory));
         }
+        !below.is_empty()
     }
 
     /// The next notice.
