@@ -27,6 +27,7 @@ pub mod apply;
 pub mod health;
 pub mod event;
 pub mod supervisor;
+pub mod autostart;
 pub mod engine;
 pub mod shim;
 mod netlink;
