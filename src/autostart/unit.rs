@@ -35,7 +35,7 @@ impl Unit<'_> {
     pub fn text(&self) -> String {
         let Self { stack, .. } = self;
         let program = word(&self.program.to_string_lossy());
-        let state = specifiers(&self.state.to_string_lossy());
+        let state = word(&self.state.to_string_lossy());
         let mut environment = String::new();
         for (name, value) in &self.environment {
             // Text takes text.
