@@ -110,7 +110,11 @@ impl Systemd {
 
     /// How the unit stands.
     pub fn standing(&self, name: &str) -> Result<Standing, SystemdError> {
-        let known = if self.runs { Some((word(&["is-enabled", name])?, word(&["is-active", name])?)) } else { None };
+        let known = if self.runs {
+            Some((word(&["is-enabled", name])?, word(&["is-active", name])?))
+        } else {
+            None
+        };
         Ok(Standing { written: self.path(name).exists(), known })
     }
 }

@@ -29,7 +29,6 @@ pub fn name(stack: &StackName, other_home: Option<&str>) -> String {
     }
 }
 
-
 impl Unit<'_> {
     /// The text.
     pub fn text(&self) -> String {
@@ -116,7 +115,8 @@ mod tests {
             environment: environment.map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
         };
         let text = unit.text();
-        let lines: Vec<&str> = text.lines().filter(|line| line.contains("/srv") || line.contains("/opt")).collect();
+        let lines: Vec<&str> =
+            text.lines().filter(|line| line.contains("/srv") || line.contains("/opt")).collect();
         insta::assert_snapshot!(lines.join("\n"));
     }
 
