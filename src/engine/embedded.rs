@@ -12,6 +12,7 @@ mod groups;
 mod life;
 mod look;
 mod mounts;
+pub mod overlay;
 mod signals;
 
 use std::collections::BTreeSet;
@@ -164,10 +165,8 @@ impl Workloads for Embedded {
         if !rustix::process::geteuid().is_root() {
             return Some("containers need root".to_owned());
         }
-        let overlay = std::fs::read_to_string("/proc/filesystems")
-            .is_ok_and(|text| text.lines().any(|line| line.ends_with("\toverlay")));
-        if !overlay && !Path::new("/sys/module/overlay").exists() {
-            return Some("the kernel has no overlayfs (`modprobe overlay`)".to_owned());
+        if !overlay::is_there() {
+            return Some("the kernel has no overlayfs".to_owned());
         }
         if !Path::new("/sys/fs/cgroup").exists() {
             return Some("no cgroups are mounted at /sys/fs/cgroup".to_owned());
