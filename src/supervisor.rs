@@ -23,6 +23,7 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
+use crate::autostart::ran;
 use crate::diagnostic::chain;
 use crate::engine::EngineError;
 use crate::event::{Event, Events, What};
@@ -269,6 +270,7 @@ impl Supervisor {
             && options.initiative == Initiative::User
         {
             let intent = Intent::after_up(self.intent.as_ref(), stack, options);
+            ran::forget(&self.world.directories.stack(&self.name))?;
             if self.intent.as_ref() != Some(&intent) {
                 intent.write(&self.world.directories.stack(&self.name))?;
                 self.intent = Some(intent);

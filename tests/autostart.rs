@@ -9,6 +9,8 @@ mod scenario;
 
 use std::fs;
 
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{PidfdFlags, pidfd_open};
 use scenario::Scenario;
 use serde_json::Value;
 
@@ -75,6 +77,18 @@ fn what_ran_when_the_host_went_down_comes_back_in_order_and_nothing_else() {
 }
 
 #[test]
+fn an_up_by_hand_counts_for_more_than_what_ran_before() {
+    let Some(stack) = shop("boot-by-hand") else { return };
+    stack.ok(&["autostart", "host-down"]);
+    stack.ok(&["up", "-d"]);
+    stack.ok(&["stop"]);
+    stack.ok(&["autostart", "host-down"]);
+    stack.ok(&["autostart", "host-up"]);
+    assert_eq!(running(&stack), [""; 0]);
+    stack.finish();
+}
+
+#[test]
 fn what_was_cut_off_comes_back_whatever_its_policy_is() {
     let Some(stack) = shop("power-cut") else { return };
     // As after a power cut: nobody is left, and nobody has seen how it ended.
@@ -93,7 +107,10 @@ fn cut_off(stack: &Scenario, name: &str) {
     let pid = stack.pid(name);
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
     let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).expect("a parent");
+    let pid = rustix::process::Pid::from_raw(pid).expect("a process");
+    let container = pidfd_open(pid, PidfdFlags::empty()).expect("it runs");
     scenario::kill_and_wait(parent.trim().parse().expect("a number"));
+    poll(&mut [PollFd::new(&container, PollFlags::IN)], None).expect("it ends");
 }
 
 #[test]
