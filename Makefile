@@ -13,10 +13,10 @@ NEXTEST := $(shell PATH="$(PATH)" command -v cargo-nextest)
 # Bootstrapped base images outlive a checkout; they are keyed by recipe.
 export WINDLASS_TEST_CACHE ?= /var/cache/windlass-test
 
-.PHONY: help demo build test unit lint bench install uninstall clean
+.PHONY: help demo build test test-in-guest unit lint bench install uninstall clean
 
 help: ## what there is
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
 
 demo: ## set up, build, bring examples/guestbook up and show it
 	scripts/setup
@@ -38,6 +38,10 @@ ifneq ($(NEXTEST),)
 else
 	$(CARGO) test --locked --no-fail-fast
 endif
+
+test-in-guest: ## the engine's tests and two reboots in a guest with systemd and cgroup v2
+	scripts/setup --tests
+	scripts/test-in-guest
 
 unit: ## tests without root or engines
 	$(CARGO) test --locked --lib

@@ -8,6 +8,7 @@ pub mod privilege;
 pub mod ui;
 
 mod attached;
+mod autostart;
 mod carry_out;
 mod completion;
 mod config;
@@ -113,6 +114,8 @@ pub enum Command {
     Doctor(arguments::Doctor),
     /// Mind a stack: restart what ends, check health (`up` starts this by itself)
     Supervise,
+    /// Bring a stack back when the host starts, by a systemd unit
+    Autostart(arguments::Autostart),
     /// Write the JSON schema of a stack file
     Schema,
     /// Write a completion script for a shell
@@ -188,6 +191,7 @@ fn dispatch(invocation: &Invocation, command: &Command) -> Result<Exit, CommandE
         Command::Config(arguments) => config::run(invocation, arguments),
         Command::Graph(arguments) => graph::run(invocation, arguments),
         Command::Supervise => block_on(supervise::run(invocation)),
+        Command::Autostart(arguments) => autostart::run(invocation, arguments),
         Command::Schema => schema::run(invocation),
         Command::Doctor(arguments) => doctor::run(invocation, arguments),
         Command::Completion(arguments) => completion::run(invocation, arguments),

@@ -26,7 +26,7 @@ pub use desired::{Address, Desired};
 pub use down::{DownOptions, down};
 pub use given::{Initiative, Options, Pull, Wait};
 pub use up::plan;
-pub use verbs::{remove, restart, revive, start, stop};
+pub use verbs::{remove, restart, resume, revive, start, stop};
 
 use crate::network::NetworkPlan;
 use crate::network::ruleset::Ruleset;

@@ -65,6 +65,8 @@ pub enum Verb {
     Restart,
     /// A restart policy's: starts what ended by itself.
     Revive,
+    /// The host has come up: starts what ran when it went down.
+    Resume,
     /// `rm`; `stop_first` with `-s`.
     Remove {
         /// Stop what runs first.
@@ -165,6 +167,7 @@ pub async fn look_and_plan(world: &World, goal: &Goal) -> Result<Plan, Reconcile
                 Verb::Start => plan::start(stack, &observed, &facts, ids),
                 Verb::Restart => plan::restart(stack, &observed, &facts, ids),
                 Verb::Revive => plan::revive(stack, &observed, &facts, ids),
+                Verb::Resume => plan::resume(stack, &observed, &facts, ids),
                 Verb::Stop => plan::stop(&observed, Some(stack), ids),
                 Verb::Remove { stop_first } => {
                     plan::remove(&observed, Some(stack), ids, *stop_first)
@@ -235,6 +238,7 @@ impl Goal {
                     Verb::Stop => "stop",
                     Verb::Restart => "restart",
                     Verb::Revive => "starting again",
+                    Verb::Resume => return "bringing back what ran".into(),
                     Verb::Remove { .. } => "rm",
                 };
                 let names: Vec<String> = ids.iter().map(ToString::to_string).collect();

@@ -13,7 +13,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, ValueEnum};
 
 pub use house::{
-    Completion, Doctor, Image, ImageCommand, Init, Prune, Version, Volume, VolumeCommand,
+    Autostart, AutostartCommand, Completion, Doctor, Image, ImageCommand, Init, Prune, Version,
+    Volume, VolumeCommand,
 };
 pub use inside::{Exec, Shell};
 pub use lifecycle::{Down, Kill, Pull, Restart, Rm, Selection, Start, Stop, Up, Watch};

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::autostart::systemd::SystemdError;
 use crate::diagnostic::nearest;
 use crate::engine::{EngineError, ErrorKind};
 use crate::image::ImageError;
@@ -149,6 +150,9 @@ pub enum CommandError {
     /// Files cannot be followed.
     #[error(transparent)]
     Watch(#[from] WatchError),
+    /// systemd has not done as asked.
+    #[error(transparent)]
+    Systemd(#[from] SystemdError),
     /// The engines of this host could not be put together.
     #[error(transparent)]
     Host(#[from] HostError),
@@ -217,6 +221,7 @@ impl CommandError {
             | Self::Supervisor { .. }
             | Self::Spawn(_)
             | Self::Watch(_)
+            | Self::Systemd(_)
             | Self::State(_)
             | Self::File { .. }
             | Self::Setup { .. }

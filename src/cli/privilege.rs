@@ -70,6 +70,7 @@ impl Command {
             Self::Graph(_) => "graph",
             Self::Doctor(_) => "doctor",
             Self::Supervise => "supervise",
+            Self::Autostart(_) => "autostart",
             Self::Schema => "schema",
             Self::Completion(_) => "completion",
             Self::Version(_) => "version",

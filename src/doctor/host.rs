@@ -6,6 +6,7 @@ use std::path::Path;
 use rustix::fs::{statfs, statvfs};
 
 use super::Finding;
+use crate::engine::embedded::overlay;
 use crate::state::Directories;
 
 /// The oldest kernel that has what the shim asks for (`pidfd_open`, `clone3`,
@@ -52,16 +53,11 @@ pub(super) fn cgroup() -> Finding {
 }
 
 pub(super) fn overlayfs() -> Finding {
-    if knows_file_system("overlay") {
+    if overlay::is_there() {
         Finding::well("overlayfs", "known to the kernel")
     } else {
         Finding::broken("overlayfs", "not known to the kernel", "sudo modprobe overlay")
     }
-}
-
-fn knows_file_system(name: &str) -> bool {
-    let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
-    known.lines().any(|line| line.split_whitespace().last() == Some(name))
 }
 
 pub(super) fn tun() -> Finding {

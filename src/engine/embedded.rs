@@ -13,6 +13,7 @@ mod life;
 mod look;
 mod mirror;
 mod mounts;
+pub mod overlay;
 mod signals;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -167,10 +168,8 @@ impl Workloads for Embedded {
         if !rustix::process::geteuid().is_root() {
             return Some("containers need root".to_owned());
         }
-        let overlay = std::fs::read_to_string("/proc/filesystems")
-            .is_ok_and(|text| text.lines().any(|line| line.ends_with("\toverlay")));
-        if !overlay && !Path::new("/sys/module/overlay").exists() {
-            return Some("the kernel has no overlayfs (`modprobe overlay`)".to_owned());
+        if !overlay::is_there() {
+            return Some("the kernel has no overlayfs".to_owned());
         }
         if !Path::new("/sys/fs/cgroup").exists() {
             return Some("no cgroups are mounted at /sys/fs/cgroup".to_owned());

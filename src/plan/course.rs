@@ -157,14 +157,24 @@ pub(super) fn course_of_verb(
     course
 }
 
-/// What `start`, `restart` and a restart policy are about.
+/// What `start`, `restart`, a restart policy and a boot of the host are about.
 pub(super) struct Asked {
     /// Started where they are at rest.
     pub(super) start: BTreeSet<InstanceId>,
     /// Stopped first where they are not.
     pub(super) restart: BTreeSet<InstanceId>,
-    /// The verb; `None`: a restart policy wants it.
-    pub(super) word: Option<&'static str>,
+    /// Who asked.
+    pub(super) by: By,
+}
+
+/// On whose word something is started.
+pub(super) enum By {
+    /// The user's, by this verb.
+    User(&'static str),
+    /// A restart policy's.
+    Policy,
+    /// Nobody's: the host has come up again.
+    Boot,
 }
 
 impl Asked {
@@ -173,12 +183,13 @@ impl Asked {
     }
 
     fn cause(&self, existing: &ObservedInstance) -> Cause {
-        match self.word {
-            Some(word) => Cause::Asked(word.into()),
-            None if existing.is_alive() => {
+        match self.by {
+            By::User(word) => Cause::Asked(word.into()),
+            By::Policy if existing.is_alive() => {
                 Cause::Seen("what it depends on was started again (restart: true)".into())
             }
-            None => Cause::Seen(why_it_rests(existing)),
+            By::Boot if existing.held => Cause::Seen("ran when the host went down".into()),
+            By::Policy | By::Boot => Cause::Seen(why_it_rests(existing)),
         }
     }
 }

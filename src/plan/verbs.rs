@@ -1,11 +1,11 @@
-//! The plans of `start`, `stop`, `restart` and `rm`: small ones, made of the
+//! The plans of `start`, `stop`, `restart` and `rm`, and of a boot: small ones, made of the
 //! same parts. They act on what exists, as it was made; applying the file is
 //! `up`'s work.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::course::{Asked, course_of_verb};
+use super::course::{Asked, By, course_of_verb};
 use super::down::stop_order;
 use super::given::{Given, Options, Wait};
 use super::steps::Steps;
@@ -22,7 +22,7 @@ pub fn start(
     facts: &Facts,
     ids: &BTreeSet<InstanceId>,
 ) -> Plan {
-    let asked = Asked { start: ids.clone(), restart: BTreeSet::new(), word: Some("start") };
+    let asked = Asked { start: ids.clone(), restart: BTreeSet::new(), by: By::User("start") };
     run(stack, observed, facts, &asked)
 }
 
@@ -36,7 +36,7 @@ pub fn restart(
 ) -> Plan {
     let mut restart = ids.clone();
     restart.extend(dependents(stack, observed, ids));
-    run(stack, observed, facts, &Asked { start: BTreeSet::new(), restart, word: Some("restart") })
+    run(stack, observed, facts, &Asked { start: BTreeSet::new(), restart, by: By::User("restart") })
 }
 
 /// Starts again what ended by itself, because its restart policy says so. Whoever
@@ -48,7 +48,28 @@ pub fn revive(
     ids: &BTreeSet<InstanceId>,
 ) -> Plan {
     let restart = dependents(stack, observed, ids).difference(ids).cloned().collect();
-    run(stack, observed, facts, &Asked { start: ids.clone(), restart, word: None })
+    run(stack, observed, facts, &Asked { start: ids.clone(), restart, by: By::Policy })
+}
+
+/// Starts again, as it was made, what ran when the host went down: `ran`, which was
+/// stopped for that, and whatever was cut off. What the user had stopped and what
+/// had ended by itself stays at rest.
+pub fn resume(
+    stack: &Stack,
+    observed: &Observed,
+    facts: &Facts,
+    ran: &BTreeSet<InstanceId>,
+) -> Plan {
+    let is_meant = |id: &InstanceId| {
+        stack.workloads.get(&id.workload).is_some_and(|workload| id.number <= workload.replicas)
+    };
+    let was_up = |it: &&ObservedInstance| match &it.state {
+        State::Exited(exit) => ran.contains(&it.id) || (!it.held && exit.code.is_none()),
+        _ => false,
+    };
+    let start = observed.instances.values().filter(was_up).map(|it| it.id.clone());
+    let start = start.filter(is_meant).collect();
+    run(stack, observed, facts, &Asked { start, restart: BTreeSet::new(), by: By::Boot })
 }
 
 /// Everything that runs and follows the restarts of these, however indirectly.

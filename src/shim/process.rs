@@ -54,11 +54,18 @@ pub fn watch(pid: i32, start: u64) -> io::Result<Option<OwnedFd>> {
     };
     let descriptor = match rustix::process::pidfd_open(number, PidfdFlags::empty()) {
         Ok(descriptor) => descriptor,
-        Err(rustix::io::Errno::SRCH) => return Ok(None),
+        Err(error) if is_nobody(error) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
     // Looked at after opening: the descriptor cannot change its process any more.
     Ok((start_time(pid) == Some(start)).then_some(descriptor))
+}
+
+/// Whether `pidfd_open` has found no process of the number. Of one that is being
+/// reaped Linux 6.1 says `EINVAL`, as of a thread; later ones `ENOENT` of a thread.
+pub fn is_nobody(error: rustix::io::Errno) -> bool {
+    use rustix::io::Errno;
+    matches!(error, Errno::SRCH | Errno::INVAL | Errno::NOENT)
 }
 
 /// Seconds since the epoch.
@@ -83,5 +90,16 @@ mod tests {
         assert!(!is_same(own, start, "another boot"));
         assert!(watch(own, start).expect("pidfd").is_some());
         assert!(watch(own, start + 1).expect("pidfd").is_none());
+    }
+
+    #[test]
+    fn a_number_that_is_no_process_is_nobody_and_no_error() {
+        let thread = std::thread::spawn(|| rustix::thread::gettid().as_raw_nonzero().get());
+        // A thread's number, alive or gone, is what one that is being reaped looks like.
+        let number = thread.join().expect("a number");
+        assert!(watch(number, 0).expect("no error").is_none());
+        let alive =
+            std::thread::spawn(|| watch(rustix::thread::gettid().as_raw_nonzero().get(), 0));
+        assert!(alive.join().expect("it ends").expect("no error").is_none());
     }
 }

@@ -9,6 +9,7 @@ use super::looking::policies;
 use super::protocol::{Order, Said};
 use super::queue::{Nature, Ticket};
 use super::{Pending, Supervisor, Work, minding};
+use crate::autostart::ran;
 use crate::diagnostic::chain;
 use crate::event::Events;
 use crate::plan::{Action, Consent, Initiative};
@@ -115,6 +116,7 @@ impl Supervisor {
             return Ok(());
         }
         let intent = Intent::after_up(self.intent.as_ref(), stack, options);
+        ran::forget(&self.world.directories.stack(&self.name))?;
         if self.intent.as_ref() != Some(&intent) {
             intent.write(&self.world.directories.stack(&self.name))?;
             self.intent = Some(intent);

@@ -47,7 +47,7 @@ pub async fn ensure(directories: &Directories, stack: &StackName) -> Result<Clie
     if is_ours(&client).await? {
         return Ok(client);
     }
-    make_room(&client).await?;
+    dismiss(&client).await?;
     let spec = spec(directories, stack, client.directory());
     let launcher = Launcher::new(Path::new("/proc/self/exe")).map_err(SpawnError::Start)?;
     let launch = move || {
@@ -68,8 +68,8 @@ async fn is_ours(client: &Client) -> Result<bool, SpawnError> {
     Ok(hello.is_some_and(|hello| hello.program == ours))
 }
 
-/// Has the one that is there leave, and waits until it has.
-async fn make_room(client: &Client) -> Result<(), SpawnError> {
+/// Has the one that is there, if any, leave, and waits until it has.
+pub async fn dismiss(client: &Client) -> Result<(), SpawnError> {
     match client.leave().await {
         Ok(()) | Err(ClientError::Gone(_)) => {}
         Err(error) => return Err(SpawnError::Speak(error)),

@@ -33,6 +33,9 @@ pub(crate) struct Case {
     /// `up` unless it says otherwise.
     #[serde(default)]
     verb: Verb,
+    /// With `verb: resume`: what the host stopped when it went down.
+    #[serde(default)]
+    ran: BTreeSet<String>,
     /// What the file says now; as before where it is left out.
     now: Option<String>,
     #[serde(default)]
@@ -55,6 +58,8 @@ enum Verb {
     Stop,
     Restart,
     Remove,
+    /// The host has come up again.
+    Resume,
 }
 
 #[derive(Deserialize, Default)]
@@ -188,6 +193,10 @@ impl Case {
             Verb::Start => plan::start(now, observed, &facts, &ids),
             Verb::Restart => plan::restart(now, observed, &facts, &ids),
             Verb::Stop => plan::stop(observed, Some(now), &ids),
+            Verb::Resume => {
+                let ran = ids.into_iter().filter(|id| self.ran.contains(&id.workload)).collect();
+                plan::resume(now, observed, &facts, &ran)
+            }
             Verb::Remove => plan::remove(observed, Some(now), &ids, false),
         }
     }
@@ -361,9 +370,10 @@ impl Happening {
                 }
             }
             Self::Reboot => {
-                let instances = observed.instances.values_mut();
-                for instance in instances.filter(|it| it.is_alive()) {
-                    end(instance, None, false);
+                for instance in observed.instances.values_mut() {
+                    if instance.is_alive() {
+                        end(instance, None, false);
+                    }
                     instance.forwarded.clear();
                 }
                 observed.networks.clear();

@@ -67,6 +67,31 @@ pub enum VolumeCommand {
     },
 }
 
+/// Arguments of `autostart`.
+#[derive(Debug, Clone, Args)]
+pub struct Autostart {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: AutostartCommand,
+}
+
+/// Commands of `autostart`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum AutostartCommand {
+    /// Have what runs stopped in order when the host goes down, and brought back when it starts
+    On,
+    /// Leave the stack alone when the host goes down and comes up; what runs goes on
+    Off,
+    /// Say whether it is on
+    Status,
+    /// The unit's own: bring back what ran when the host went down
+    #[command(hide = true)]
+    HostUp,
+    /// The unit's own: stop what runs, and remember it
+    #[command(hide = true)]
+    HostDown,
+}
+
 /// Arguments of `prune`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Prune {

@@ -167,7 +167,7 @@ pub(super) fn kill_process(status: &Status) -> Result<(), QemuError> {
     let Some(pid) = Pid::from_raw(status.pid) else { return Ok(()) };
     let descriptor = match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(descriptor) => descriptor,
-        Err(rustix::io::Errno::SRCH) => return Ok(()),
+        Err(error) if process::is_nobody(error) => return Ok(()),
         Err(error) => return Err(failed(error.into())),
     };
     if !process::is_same(status.pid, status.start_time, &status.boot_id) {
