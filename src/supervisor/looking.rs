@@ -30,9 +30,12 @@ impl Supervisor {
         }
         let now = self.began.elapsed();
         let policy = policies(self.intent.as_ref());
-        let changed = self.revival.look(&self.observed, policy, now);
-        for id in &changed {
+        let news = self.revival.look(&self.observed, policy, now);
+        for id in &news.noted {
             self.write_down(id, now);
+        }
+        for id in &news.ended {
+            self.say_how_it_ended(id, now);
         }
         self.exits.follow(&self.world, &self.name, &self.observed, &self.outbox);
         self.ask_who_runs();
@@ -73,7 +76,7 @@ impl Supervisor {
         }
     }
 
-    /// Writes down how often one was started again, and says what follows.
+    /// Writes down how often one was started again, and when it will be.
     fn write_down(&self, id: &InstanceId, now: Duration) {
         let Some((restarts, due)) = self.revival.note(id) else { return };
         let pause = due.map(|due| due.saturating_sub(now));
@@ -82,12 +85,16 @@ impl Supervisor {
             // A cache: lost, it costs the counts of a next supervisor.
             tracing::warn!(error = %chain(&error).join(": "), "cannot write restarts down");
         }
+    }
+
+    /// Says that one has ended, and what follows.
+    fn say_how_it_ended(&self, id: &InstanceId, now: Duration) {
+        let Some((restarts, due)) = self.revival.note(id) else { return };
         let Some(instance) = self.observed.instances.get(id) else { return };
-        let State::Exited(_) = &instance.state else { return };
         let resource = Resource::Instance(instance.kind, id.clone());
         let say = |what| drop(self.news.send(Event { resource: resource.clone(), what }));
         say(What::Ended { how: words::why_it_rests(instance) });
-        if let Some(pause) = pause {
+        if let Some(pause) = due.map(|due| due.saturating_sub(now)) {
             let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
             say(What::Again { pause_ms, count: restarts.count });
         }

@@ -15,6 +15,15 @@ pub struct Revival {
     of: BTreeMap<InstanceId, One>,
 }
 
+/// What a look brought.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// Who has ended.
+    pub ended: BTreeSet<InstanceId>,
+    /// Of whom something else is to be written down.
+    pub noted: BTreeSet<InstanceId>,
+}
+
 #[derive(Debug, Default)]
 struct One {
     counts: Counts,
@@ -38,26 +47,31 @@ enum Seen {
 }
 
 impl Revival {
-    /// Takes note of what exists; those whose note changed.
+    /// Takes note of what exists; what is new about it.
     pub fn look(
         &mut self,
         observed: &Observed,
         policy: impl Fn(&InstanceId) -> Restart,
         now: Duration,
-    ) -> BTreeSet<InstanceId> {
+    ) -> News {
         self.of.retain(|id, _| observed.instances.contains_key(id));
-        let mut changed = BTreeSet::new();
+        let mut news = News::default();
         for (id, instance) in &observed.instances {
+            let known = self.of.contains_key(id);
             // Of one that is new, an earlier supervisor may have written something down.
             let one = self.of.entry(id.clone());
             let one = one.or_insert_with(|| One::remembered(instance.restarts));
             let before = (one.counts, one.gave_up, one.due);
-            one.look(instance, policy(id), now);
+            let ended = one.look(instance, policy(id), now);
+            // What had ended before anybody looked is no news.
+            if ended && known {
+                news.ended.insert(id.clone());
+            }
             if before != (one.counts, one.gave_up, one.due) {
-                changed.insert(id.clone());
+                news.noted.insert(id.clone());
             }
         }
-        changed
+        news
     }
 
     /// Those whose time has come. They are taken to be started by the caller.
@@ -123,16 +137,18 @@ impl One {
         Self { counts, gave_up: note.gave_up, ours: note.count > 0, ..Self::default() }
     }
 
-    fn look(&mut self, instance: &ObservedInstance, policy: Restart, now: Duration) {
+    /// Whether it has ended since it was looked last.
+    fn look(&mut self, instance: &ObservedInstance, policy: Restart, now: Duration) -> bool {
         match &instance.state {
             State::Running { pid } | State::Paused { pid } | State::Degraded { pid, .. } => {
                 self.alive(*pid, now);
             }
-            State::Exited(exit) => self.ended(exit, instance.held, policy, now),
+            State::Exited(exit) => return self.ended(exit, instance.held, policy, now),
             State::HalfMade | State::Created => {
                 (self.seen, self.due) = (Seen::Nothing, None);
             }
         }
+        false
     }
 
     fn alive(&mut self, pid: i32, now: Duration) {
@@ -147,12 +163,12 @@ impl One {
         self.seen = Seen::Alive { pid, since: now };
     }
 
-    fn ended(&mut self, exit: &Exit, held: bool, policy: Restart, now: Duration) {
+    fn ended(&mut self, exit: &Exit, held: bool, policy: Restart, now: Duration) -> bool {
         if held {
             self.due = None;
         }
         if self.seen == Seen::Ended(exit.clone()) {
-            return;
+            return false;
         }
         let ran = match self.seen {
             Seen::Alive { since, .. } => now.saturating_sub(since),
@@ -160,6 +176,7 @@ impl One {
         };
         self.seen = Seen::Ended(exit.clone());
         self.judge(exit, held, ran, policy, now);
+        true
     }
 
     fn judge(&mut self, exit: &Exit, held: bool, ran: Duration, policy: Restart, now: Duration) {

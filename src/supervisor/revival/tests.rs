@@ -53,13 +53,13 @@ fn count(revival: &Revival) -> u32 {
 fn one_that_ended_is_due_after_its_pause_and_once() {
     let mut revival = Revival::default();
     revival.look(&running(7), always, Duration::ZERO);
-    let changed = revival.look(&ended(1, 100), always, SECOND);
-    assert_eq!(changed, [web()].into());
+    let news = revival.look(&ended(1, 100), always, SECOND);
+    assert_eq!(news, News { ended: [web()].into(), noted: [web()].into() });
     let due = SECOND + Duration::from_millis(100);
     assert_eq!(revival.next(), Some(due));
     assert!(revival.take_due(SECOND).is_empty());
     assert_eq!(revival.take_due(due), [web()].into());
-    assert!(revival.look(&ended(1, 100), always, due).is_empty(), "seen before");
+    assert_eq!(revival.look(&ended(1, 100), always, due), News::default(), "seen before");
     assert_eq!(revival.next(), None);
 }
 
@@ -130,4 +130,15 @@ fn a_start_that_failed_is_tried_again_later() {
     let due = revival.take_due(2 * SECOND);
     revival.failed(&due, always, 2 * SECOND);
     assert_eq!(revival.next(), Some(2 * SECOND + Duration::from_millis(200)));
+}
+
+#[test]
+fn an_end_that_nothing_follows_from_is_news_all_the_same() {
+    let mut revival = Revival::default();
+    let never = |_: &InstanceId| Restart::No;
+    revival.look(&running(7), never, Duration::ZERO);
+    let news = revival.look(&ended(1, 100), never, SECOND);
+    assert_eq!(news, News { ended: [web()].into(), noted: BTreeSet::new() });
+    let mut later = Revival::default();
+    assert_eq!(later.look(&ended(1, 100), never, SECOND), News::default(), "before its time");
 }
