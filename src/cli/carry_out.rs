@@ -58,11 +58,7 @@ async fn ask(
     order: &Order,
     mut stop: watch::Receiver<bool>,
 ) -> Result<Report, ClientError> {
-    // A connection that broke before there was an answer: it is on its way out.
-    let mut answer = client.order(order).await.map_err(|error| match error {
-        ClientError::Broken(_) => gone(),
-        error => error,
-    })?;
+    let mut answer = client.order(order).await?;
     let (events, receiver) = Events::channel();
     let title = order.goal.stack().as_str();
     let listen = async {
@@ -85,7 +81,7 @@ async fn ask(
                     Ok(Said::Ended { report, leaving }) => break Ok((report, leaving)),
                     // It left before it began: another one does it.
                     Err(ClientError::Unfinished | ClientError::Broken(_)) if !begun => {
-                        break Err(gone());
+                        break Err(ClientError::Gone(std::io::ErrorKind::ConnectionReset.into()));
                     }
                     Err(error) => break Err(error),
                 },
@@ -110,10 +106,6 @@ async fn ask(
         drop(spawn::gone(client).await);
     }
     Ok(*report)
-}
-
-fn gone() -> ClientError {
-    ClientError::Gone(std::io::ErrorKind::ConnectionReset.into())
 }
 
 /// Does it in this process, under the stack's lock.

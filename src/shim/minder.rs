@@ -95,7 +95,7 @@ impl Minder {
             Payload::Adopted { .. } => spec.payload.clone(),
             _ => Payload::Adopted { pid: status.pid, start_time: status.start_time, follow: None },
         };
-        let spec = ShimSpec { payload, interfaces: Vec::new(), ..spec };
+        let spec = ShimSpec { payload, ..spec };
         Ok(Self {
             spec,
             status,

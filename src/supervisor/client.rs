@@ -113,7 +113,7 @@ impl Client {
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         let answer = self.send(Method::GET, path, Vec::new()).await?;
-        let body = answer.into_body().collect().await.map_err(ClientError::Broken)?;
+        let body = answer.into_body().collect().await.map_err(no_answer)?;
         serde_json::from_slice(&body.to_bytes()).map_err(ClientError::Answer)
     }
 
@@ -126,8 +126,7 @@ impl Client {
         let directory = File::open(&self.directory).map_err(ClientError::Gone)?;
         let stream = UnixStream::connect(short_path(&directory)).await;
         let stream = TokioIo::new(stream.map_err(ClientError::Gone)?);
-        let (mut sender, connection) =
-            http1::handshake(stream).await.map_err(ClientError::Broken)?;
+        let (mut sender, connection) = http1::handshake(stream).await.map_err(no_answer)?;
         tokio::spawn(connection);
         let request = Request::builder()
             .method(method)
@@ -136,7 +135,7 @@ impl Client {
             .header(hyper::header::CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| ClientError::Refused(error.to_string()))?;
-        let answer = sender.send_request(request).await.map_err(ClientError::Broken)?;
+        let answer = sender.send_request(request).await.map_err(no_answer)?;
         match answer.status() {
             status if status.is_success() => Ok(answer),
             // It is on its way out: as if it had gone already.
@@ -150,6 +149,11 @@ impl Client {
             }
         }
     }
+}
+
+/// It ended before it answered: it is on its way out, or was just killed.
+fn no_answer(error: hyper::Error) -> ClientError {
+    ClientError::Gone(io::Error::other(error))
 }
 
 /// An answer that comes line by line.
