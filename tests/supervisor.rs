@@ -257,7 +257,16 @@ services:
     let mut lines = BufReader::new(up.stderr.take().expect("piped")).lines();
     let waits = |line: &String| line.contains("waiting to be healthy");
     assert!(lines.any(|line| waits(&line.expect("text"))));
+    let mut restart = stack
+        .command(&["restart", "never"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("started");
+    let mut told = BufReader::new(restart.stderr.take().expect("piped")).lines();
+    assert!(told.any(|line| line.expect("text").contains("waiting for `up`")));
     stack.ok(&["down"]);
+    assert_eq!(restart.wait().expect("it ends").code(), Some(130), "nor is it done afterwards");
     assert_eq!(up.wait().expect("it ends").code(), Some(130));
     stack.finish();
 }

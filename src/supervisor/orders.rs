@@ -8,7 +8,7 @@ use super::intent::Intent;
 use super::looking::policies;
 use super::protocol::{Order, Said};
 use super::queue::{Nature, Ticket};
-use super::{Pending, Supervisor, Work, minding};
+use super::{Message, Pending, Supervisor, Work, minding};
 use crate::autostart::ran;
 use crate::diagnostic::chain;
 use crate::event::Events;
@@ -17,8 +17,6 @@ use crate::reconcile::{Goal, Manner, Report, Verb, reconcile};
 use crate::state::StateError;
 use crate::state::lock::{self, Attempt, StackLock};
 use crate::world::World;
-
-use super::Message;
 
 impl Supervisor {
     pub(super) fn accept(&mut self, order: Order, replies: mpsc::UnboundedSender<Said>) {
@@ -33,12 +31,11 @@ impl Supervisor {
     }
 
     pub(super) fn give_up(&mut self, ticket: Ticket) {
-        if self.queue.give_up(ticket) {
-            // It never began.
-            let report = Report::given_up();
-            self.reply(ticket, report, false);
-        } else if let Some(work) = self.work.as_ref().filter(|work| work.ticket == ticket) {
-            work.stop.send_replace(true);
+        self.queue.give_up(ticket);
+        match &self.work {
+            Some(work) if work.ticket == ticket => drop(work.stop.send_replace(true)),
+            // It never began. Who waited is told, whoever took it out of the line.
+            _ => self.reply(ticket, Report::given_up(), false),
         }
     }
 
