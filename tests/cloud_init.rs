@@ -1,15 +1,15 @@
 //! What a guest is told, as text: every document of the seed in full.
 
+#[path = "support/workloads.rs"]
+mod workloads;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::time::Duration;
 
 use windlass::cloud_init::{self, Guest, GuestDisk, GuestFile, GuestMount, GuestTmpfs, Seed};
 use windlass::plan::{Address, Desired};
-use windlass::stack::vm::{Accel, CloudInit, Document};
-use windlass::stack::{
-    Definition, Drift, ImageSource, InstanceId, Restart, Role, StackName, Vm, Workload,
-};
+use windlass::stack::vm::{CloudInit, Document};
+use windlass::stack::{Definition, InstanceId, Role, StackName, Workload};
 
 fn documents(bodies: &[&str]) -> Vec<Document> {
     let document = |body: &&str| Document::new("db.yaml", *body);
@@ -32,45 +32,16 @@ fn address(network: &str, last: u8, default_route: bool) -> Address {
 }
 
 fn desired(addresses: Vec<Address>) -> Desired {
-    let vm = Vm {
-        cpus: 1,
-        memory: 1 << 30,
-        disk: None,
-        disks: Vec::new(),
-        cloud_init: None,
-        kernel: None,
-        initrd: None,
-        cmdline: None,
-        accel: Accel::Auto,
-        ssh_user: None,
-        ready_timeout: None,
-    };
     Desired {
         stack: StackName::new("shop").expect("stack"),
         id: InstanceId::single("db"),
         workload: Workload {
-            name: "db".to_owned(),
-            role: Role::Vm(Box::new(vm)),
-            image: ImageSource::Reference("debian:12".to_owned()),
-            replicas: 1,
-            hostname: None,
             environment: BTreeMap::from([
                 ("LEVEL".to_owned(), "it's $HOME".to_owned()),
                 ("PLAIN".to_owned(), "on".to_owned()),
             ]),
-            labels: BTreeMap::new(),
-            depends_on: BTreeMap::new(),
-            networks: BTreeMap::new(),
-            ports: Vec::new(),
-            mounts: Vec::new(),
-            healthcheck: None,
-            restart: Restart::No,
-            drift: Drift::default(),
-            stop_grace_period: Duration::from_secs(10),
             extra_hosts: BTreeMap::from([("elsewhere".to_owned(), "192.0.2.7".to_owned())]),
-            secrets: Vec::new(),
-            configs: Vec::new(),
-            develop: Vec::new(),
+            ..workloads::workload("db", Role::Vm(Box::new(workloads::vm())))
         },
         definition: Definition::default(),
         addresses,

@@ -4,6 +4,8 @@ mod support;
 #[path = "embedded/world.rs"]
 #[expect(dead_code, reason = "the tests of life and death use the rest")]
 mod world;
+#[path = "support/workloads.rs"]
+mod workloads;
 
 use std::path::Path;
 use std::time::Duration;

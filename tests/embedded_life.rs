@@ -4,6 +4,8 @@
 mod support;
 #[path = "embedded/world.rs"]
 mod world;
+#[path = "support/workloads.rs"]
+mod workloads;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

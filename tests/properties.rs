@@ -9,6 +9,8 @@ mod damage;
 mod judge;
 #[path = "properties/stacks.rs"]
 mod stacks;
+#[path = "support/workloads.rs"]
+mod workloads;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -7,6 +7,8 @@
 mod boot_disk;
 #[path = "qemu/home.rs"]
 mod home;
+#[path = "support/workloads.rs"]
+mod workloads;
 
 use std::process::Command;
 use std::time::Duration;

@@ -13,6 +13,8 @@ mod damage;
 mod judge;
 #[path = "properties/stacks.rs"]
 mod stacks;
+#[path = "support/workloads.rs"]
+mod workloads;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use oci_spec::image::ConfigBuilder;
 
 use super::support::{busybox_root, launcher, needs_root};
+use super::workloads;
 use windlass::engine::embedded::{ContainerImages, Embedded};
 use windlass::engine::{EngineError, Exec, ExecCommand, ExecOutput, Images, Streams, Workloads};
 use windlass::event::Events;
@@ -17,7 +18,7 @@ use windlass::image::{ContainerImage, ImageError};
 use windlass::observed::ObservedInstance;
 use windlass::plan::Desired;
 use windlass::stack::{
-    Container, Definition, Drift, ImageSource, InstanceId, Kind, Restart, Role, StackName, Workload,
+    Container, Definition, ImageSource, InstanceId, Kind, Role, StackName, Workload,
 };
 use windlass::state::{Directories, InstanceRecord, log, names};
 
@@ -182,25 +183,8 @@ impl Drop for World {
 
 pub(crate) fn workload(container: Container) -> Workload {
     Workload {
-        name: "web".into(),
-        role: Role::Container(Box::new(container)),
         image: ImageSource::Reference("busybox".into()),
-        replicas: 1,
-        hostname: None,
-        environment: BTreeMap::new(),
-        labels: BTreeMap::new(),
-        depends_on: BTreeMap::new(),
-        networks: BTreeMap::new(),
-        ports: Vec::new(),
-        mounts: Vec::new(),
-        healthcheck: None,
-        restart: Restart::No,
-        drift: Drift::default(),
-        stop_grace_period: Duration::from_secs(10),
-        extra_hosts: BTreeMap::new(),
-        secrets: Vec::new(),
-        configs: Vec::new(),
-        develop: Vec::new(),
+        ..workloads::workload("web", Role::Container(Box::new(container)))
     }
 }
 

@@ -8,9 +8,11 @@ use proptest::prelude::*;
 use windlass::stack::{
     Condition, Dependency, Drift, Healthcheck, ImageSource, Kind, Mount, MountSource, Network,
     Port, Probe, Protocol, Restart, Role, Stack, StackName, Vm, Volume, VolumeKind, Workload,
-    vm::{Accel, CloudInit, Disk, Document, OnChange},
+    vm::{CloudInit, Disk, Document, OnChange},
     workload::Attachment,
 };
+
+use super::workloads;
 
 /// Names in dependency order: each may depend on those before it.
 const NAMES: [&str; 6] = ["ant", "bee", "cat", "dog", "elk", "fox"];
@@ -23,42 +25,14 @@ pub fn workload(name: &str, kind: Kind) -> Workload {
         Kind::Vm => Role::Vm(Box::new(vm())),
     };
     Workload {
-        name: name.into(),
-        role,
         image: ImageSource::Reference(format!("{name}:1")),
-        replicas: 1,
-        hostname: None,
-        environment: BTreeMap::new(),
-        labels: BTreeMap::new(),
-        depends_on: BTreeMap::new(),
         networks: BTreeMap::from([("default".into(), Attachment::default())]),
-        ports: Vec::new(),
-        mounts: Vec::new(),
-        healthcheck: None,
-        restart: Restart::No,
-        drift: Drift::default(),
-        stop_grace_period: Duration::from_secs(10),
-        extra_hosts: BTreeMap::new(),
-        secrets: Vec::new(),
-        configs: Vec::new(),
-        develop: Vec::new(),
+        ..workloads::workload(name, role)
     }
 }
 
 fn vm() -> Vm {
-    Vm {
-        cpus: 1,
-        memory: 1 << 30,
-        disk: None,
-        disks: Vec::new(),
-        cloud_init: Some(CloudInit::default()),
-        kernel: None,
-        initrd: None,
-        cmdline: None,
-        accel: Accel::Auto,
-        ssh_user: None,
-        ready_timeout: None,
-    }
+    Vm { cloud_init: Some(CloudInit::default()), ..workloads::vm() }
 }
 
 /// A stack of these workloads, with the networks and volumes that they name.

@@ -16,12 +16,13 @@ use windlass::image::Store;
 use windlass::observed::ObservedInstance;
 use windlass::plan::{Address, Desired};
 use windlass::shim::Launcher;
-use windlass::stack::vm::{Accel, CloudInit, Document};
+use windlass::stack::vm::{CloudInit, Document};
 use windlass::stack::{
-    Definition, Drift, ImageSource, InstanceId, Kind, Recipe, Restart, Role, StackName, Vm,
-    Workload,
+    Definition, ImageSource, InstanceId, Kind, Recipe, Role, StackName, Vm, Workload,
 };
 use windlass::state::{Directories, InstanceRecord, names};
+
+use super::workloads;
 
 /// Whether the engine is there; says that a test is skipped, or fails, if not.
 pub(crate) fn available() -> bool {
@@ -109,39 +110,16 @@ impl Home {
         let vm = Vm {
             cpus: 2,
             memory: 768 << 20,
-            disk: None,
-            disks: Vec::new(),
             cloud_init: Some(CloudInit { user_data, ..CloudInit::default() }),
-            kernel: None,
-            initrd: None,
-            cmdline: None,
-            accel: Accel::Auto,
-            ssh_user: None,
-            ready_timeout: None,
+            ..workloads::vm()
         };
         Desired {
             stack: self.stack.clone(),
             id: id.clone(),
             workload: Workload {
-                name: name.to_owned(),
-                role: Role::Vm(Box::new(vm)),
                 image: debian(),
-                replicas: 1,
-                hostname: None,
-                environment: BTreeMap::new(),
-                labels: BTreeMap::new(),
-                depends_on: BTreeMap::new(),
-                networks: BTreeMap::new(),
-                ports: Vec::new(),
-                mounts: Vec::new(),
-                healthcheck: None,
-                restart: Restart::No,
-                drift: Drift::default(),
                 stop_grace_period: Duration::from_mins(1),
-                extra_hosts: BTreeMap::new(),
-                secrets: Vec::new(),
-                configs: Vec::new(),
-                develop: Vec::new(),
+                ..workloads::workload(name, Role::Vm(Box::new(vm)))
             },
             definition: Definition::default(),
             addresses: vec![Address {
