@@ -13,6 +13,7 @@ mod bridge;
 mod changes;
 pub mod facts;
 pub mod ports;
+mod tables;
 mod firewall;
 mod docker;
 mod sockets;

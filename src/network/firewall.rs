@@ -1,5 +1,5 @@
-//! Puts a [`Ruleset`] into the kernel and looks at what is there, by way of
-//! `nft`. It touches our own table and nothing else; what Docker's chains need
+//! Puts a [`Ruleset`] into the kernel by way of `nft`, and looks at what is
+//! there. It touches our own table and nothing else; what Docker's chains need
 //! is in [`super::docker`].
 
 use std::collections::BTreeSet;
@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::process::{Command, Output, Stdio};
 
 use super::ruleset::{RuleId, Ruleset};
+use super::tables;
 
 /// What can go wrong with the firewall.
 #[derive(Debug, thiserror::Error)]
@@ -33,9 +34,9 @@ pub(super) enum FirewallError {
         /// Its last words.
         said: String,
     },
-    /// What it printed is not what it prints.
-    #[error("the answer of `nft` cannot be understood")]
-    Answer(#[source] serde_json::Error),
+    /// The kernel did not say what is in the table.
+    #[error("cannot see what is in the table")]
+    Look(#[source] io::Error),
     /// Forwarding between interfaces could not be turned on.
     #[error("cannot turn on forwarding in `{path}`")]
     Forwarding {
@@ -55,19 +56,9 @@ pub(super) fn apply(ruleset: &Ruleset) -> Result<(), FirewallError> {
 }
 
 /// The rules in the table that carry a name of ours; `None`: no table.
-/// `expected` only says which question is asked first, so that one is enough.
-pub(super) fn observe(
-    table: &str,
-    expected: bool,
-) -> Result<Option<BTreeSet<RuleId>>, FirewallError> {
-    if !expected && !tables()?.contains(table) {
-        return Ok(None);
-    }
-    match nft(&["-j", "list", "table", "inet", table], "") {
-        Ok(listing) => rule_ids(&listing).map(Some).map_err(FirewallError::Answer),
-        Err(FirewallError::Refused { .. }) if !tables()?.contains(table) => Ok(None),
-        Err(error) => Err(error),
-    }
+pub(super) fn observe(table: &str) -> Result<Option<BTreeSet<RuleId>>, FirewallError> {
+    let comments = tables::comments(table).map_err(FirewallError::Look)?;
+    Ok(comments.map(|comments| comments.into_iter().map(RuleId).collect()))
 }
 
 /// Removes the table, if it is there.
@@ -86,24 +77,6 @@ pub(super) fn turn_on_forwarding() -> Result<(), FirewallError> {
     }
     tracing::info!("turning on net.ipv4.ip_forward: networks need it to reach beyond the host");
     std::fs::write(FORWARDING, "1\n").map_err(failed)
-}
-
-/// The comments of a listing's rules.
-fn rule_ids(listing: &str) -> Result<BTreeSet<RuleId>, serde_json::Error> {
-    let listing: serde_json::Value = serde_json::from_str(listing)?;
-    let objects = listing["nftables"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let comments = objects.iter().filter_map(|object| object["rule"]["comment"].as_str());
-    Ok(comments.map(|comment| RuleId(comment.to_owned())).collect())
-}
-
-/// The names of all `inet` tables.
-fn tables() -> Result<BTreeSet<String>, FirewallError> {
-    let listing = nft(&["-j", "list", "tables", "inet"], "")?;
-    let listing: serde_json::Value =
-        serde_json::from_str(&listing).map_err(FirewallError::Answer)?;
-    let objects = listing["nftables"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let names = objects.iter().filter_map(|object| object["table"]["name"].as_str());
-    Ok(names.map(str::to_owned).collect())
 }
 
 fn nft(arguments: &[&str], script: &str) -> Result<String, FirewallError> {

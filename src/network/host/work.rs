@@ -122,9 +122,7 @@ impl Host {
     }
 
     pub(super) fn observe_firewall(&self, stack: &StackName) -> Result<Option<BTreeSet<RuleId>>> {
-        // Nothing of a stack that is not up lies here.
-        let expected = self.directories.stack_run(stack).exists();
-        firewall::observe(&self.table(stack), expected).map_err(of_firewall("look at", stack))
+        firewall::observe(&self.table(stack)).map_err(of_firewall("look at", stack))
     }
 
     pub(super) fn observe_ports(&self, stack: &StackName) -> BTreeMap<InstanceId, BTreeSet<Port>> {
