@@ -66,6 +66,33 @@ fn a_program_runs_is_logged_and_leaves_a_record() {
 }
 
 #[test]
+fn shims_start_while_somebody_takes_the_empty_groups_away() {
+    if !needs_root("shim") {
+        return;
+    }
+    let home = Home::new();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let hierarchies = Hierarchies::find().expect("hierarchies");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                hierarchies.tidy();
+            }
+        });
+        let launched: Vec<_> = (0..20)
+            .map(|_| {
+                let launched = launcher().launch(&spec(&home, script("exit 0")));
+                launched.map(|_| exit_of(&spec(&home, script(""))).code)
+            })
+            .collect();
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        for code in launched {
+            assert_eq!(code.expect("launch"), Some(0));
+        }
+    });
+}
+
+#[test]
 fn a_program_that_is_not_there_is_named() {
     if !needs_root("shim") {
         return;

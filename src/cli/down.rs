@@ -9,6 +9,7 @@ use super::report::Attempt;
 use super::{CommandError, Exit, Invocation, interrupt, project, report, session};
 use crate::plan::Consent;
 use crate::reconcile::Goal;
+use crate::shim::cgroup::Hierarchies;
 
 /// Takes the stack down.
 pub(super) async fn run(invocation: &Invocation, arguments: &Down) -> Result<Exit, CommandError> {
@@ -27,6 +28,10 @@ pub(super) async fn run(invocation: &Invocation, arguments: &Down) -> Result<Exi
     let consent = Consent { volumes: arguments.volumes, ..Consent::default() };
     let job = Job { goal, consent, grace: arguments.timeout, stop, needs_minding: false };
     let report = carry_out(invocation, job).await?;
+    if let (true, Ok(hierarchies)) = (report.is_complete(), Hierarchies::find()) {
+        // The supervisor's own shim has gone by now.
+        hierarchies.tidy();
+    }
     let attempt = Attempt { verb: "down", stack: &name, files: &[], began, deadline: None };
     Ok(report::say(invocation, attempt, &report))
 }

@@ -1,6 +1,8 @@
 //! Control groups on hosts with version 1, version 2 or both (hybrid): making,
-//! limits, freezing, killing, removing. It only ever touches what lies below
+//! freezing, killing, removing. It only ever touches what lies below
 //! `windlass.slice`.
+
+mod limits;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,24 +14,22 @@ use std::sync::OnceLock;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::Cgroup;
-
 const ROOT: &str = "/sys/fs/cgroup";
+
+/// All groups of ours lie in here.
+const SLICE: &str = "windlass.slice";
 
 /// Where shims themselves live: a leaf, for version 2 allows processes only there.
 pub const SHIMS: &str = "windlass.slice/shims";
+
+/// How often a group is made again that vanished while it was entered.
+const JOININGS: usize = 10;
 
 /// How often a group is cleared of what goes on entering it.
 const CLEARINGS: usize = 10;
 
 /// How long a killed process may take to be gone.
 const END_PATIENCE: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
-
-/// Period over which processors are measured out, in microseconds.
-const PERIOD: u64 = 100_000;
-
-/// What version 1 shows for "no limit": the largest multiple of a page.
-const V1_UNLIMITED: u64 = 1 << 62;
 
 /// The hierarchies of this host.
 #[derive(Debug, Clone)]
@@ -96,22 +96,20 @@ impl Hierarchies {
 
     /// Makes the group in every hierarchy.
     pub fn make(&self, path: &str) -> io::Result<()> {
-        for root in &self.legacy {
-            let directory = root.join(path);
-            if directory.is_dir() {
-                continue;
-            }
-            fs::create_dir_all(&directory)?;
-            inherit_cpuset(root, path)?;
+        self.all().try_for_each(|root| self.make_in(root, path))
+    }
+
+    fn make_in(&self, root: &Path, path: &str) -> io::Result<()> {
+        let directory = root.join(path);
+        if directory.is_dir() {
+            return Ok(());
         }
-        if let Some(root) = &self.unified {
-            let directory = root.join(path);
-            if !directory.is_dir() {
-                fs::create_dir_all(&directory)?;
-                delegate(root, path);
-            }
+        fs::create_dir_all(&directory)?;
+        if self.unified.as_deref() == Some(root) {
+            delegate(root, path);
+            return Ok(());
         }
-        Ok(())
+        inherit_cpuset(root, path)
     }
 
     /// Moves a process (0: the caller) into the group.
@@ -120,6 +118,34 @@ impl Hierarchies {
             fs::write(root.join(path).join("cgroup.procs"), pid.to_string())?;
         }
         Ok(())
+    }
+
+    /// Makes the group and moves the caller into it. A `down` may take the empty
+    /// groups away at this very moment ([`Self::tidy`]): they are made again.
+    pub fn join(&self, path: &str) -> io::Result<()> {
+        self.all().try_for_each(|root| {
+            let attempt = || {
+                self.make_in(root, path)?;
+                fs::write(root.join(path).join("cgroup.procs"), "0")
+            };
+            for _ in 0..JOININGS {
+                match attempt() {
+                    Err(error) if has_vanished(&error) => {}
+                    result => return result,
+                }
+            }
+            attempt()
+        })
+    }
+
+    /// Removes what all stacks have in common, where nothing lives in it any more.
+    pub fn tidy(&self) {
+        for root in self.all() {
+            // Whoever is in there is somebody's, and keeps it.
+            if fs::remove_dir(root.join(SHIMS)).is_ok() {
+                drop(fs::remove_dir(root.join(SLICE)));
+            }
+        }
     }
 
     /// Moves the caller into the group where libcontainer, which enters the
@@ -133,87 +159,6 @@ impl Hierarchies {
             fs::write(root.join(path).join("cgroup.procs"), "0")?;
         }
         Ok(())
-    }
-
-    /// Sets the limits; those that are `None` are lifted.
-    pub fn limit(&self, limits: &Cgroup) -> io::Result<()> {
-        let path = &limits.path;
-        self.limit_memory(path, limits.memory)?;
-        self.limit_cpus(path, limits.milli_cpus)?;
-        let pids = limits
-            .pids
-            .filter(|pids| *pids > 0)
-            .map_or_else(|| "max".to_owned(), |pids| pids.to_string());
-        let file =
-            self.unified_file(path, "pids.max").or_else(|| self.legacy_file(path, "pids.max"));
-        set(file, &pids, limits.pids.is_some(), "pids")
-    }
-
-    fn limit_memory(&self, path: &str, bytes: Option<u64>) -> io::Result<()> {
-        if let Some(file) = self.unified_file(path, "memory.max") {
-            let text = bytes.map_or_else(|| "max".to_owned(), |bytes| bytes.to_string());
-            fs::write(file, &text)?;
-            // A limit on memory that may swap without end is none.
-            if let Some(swap) = self.unified_file(path, "memory.swap.max") {
-                fs::write(swap, if bytes.is_some() { "0" } else { "max" })?;
-            }
-            return Ok(());
-        }
-        let text = bytes.map_or_else(|| "-1".to_owned(), |bytes| bytes.to_string());
-        let memory = self.legacy_file(path, "memory.limit_in_bytes");
-        let both = self.legacy_file(path, "memory.memsw.limit_in_bytes");
-        // The sum with swap may never be below the limit: which of them goes
-        // first depends on the direction, so the second try settles it.
-        if let (Some(memory), Some(both)) = (&memory, &both) {
-            if fs::write(memory, &text).is_err() {
-                fs::write(both, &text)?;
-                fs::write(memory, &text)?;
-            }
-            return fs::write(both, &text);
-        }
-        set(memory, &text, bytes.is_some(), "memory")
-    }
-
-    fn limit_cpus(&self, path: &str, thousandths: Option<u64>) -> io::Result<()> {
-        let quota = thousandths.map(|thousandths| thousandths * PERIOD / 1000);
-        if let Some(file) = self.unified_file(path, "cpu.max") {
-            let quota = quota.map_or_else(|| "max".to_owned(), |quota| quota.to_string());
-            return fs::write(file, format!("{quota} {PERIOD}"));
-        }
-        if quota.is_some()
-            && let Some(file) = self.legacy_file(path, "cpu.cfs_period_us")
-        {
-            fs::write(file, PERIOD.to_string())?;
-        }
-        let text = quota.map_or_else(|| "-1".to_owned(), |quota| quota.to_string());
-        set(self.legacy_file(path, "cpu.cfs_quota_us"), &text, quota.is_some(), "cpu")
-    }
-
-    /// The limits in force.
-    pub fn limits(&self, path: &str) -> Cgroup {
-        let unified = |file| read_number(self.unified_file(path, file));
-        let legacy = |file| read_number(self.legacy_file(path, file));
-        let memory = unified("memory.max")
-            .or_else(|| legacy("memory.limit_in_bytes").filter(|bytes| *bytes < V1_UNLIMITED));
-        let pids = unified("pids.max").or_else(|| legacy("pids.max"));
-        Cgroup {
-            path: path.to_owned(),
-            memory,
-            milli_cpus: self.milli_cpus(path),
-            pids: pids.and_then(|pids| i64::try_from(pids).ok()),
-        }
-    }
-
-    fn milli_cpus(&self, path: &str) -> Option<u64> {
-        if let Some(file) = self.unified_file(path, "cpu.max") {
-            let text = fs::read_to_string(file).ok()?;
-            let (quota, period) = text.trim().split_once(' ')?;
-            let (quota, period): (u64, u64) = (quota.parse().ok()?, period.parse().ok()?);
-            return quota.checked_mul(1000)?.checked_div(period);
-        }
-        let quota = read_number(self.legacy_file(path, "cpu.cfs_quota_us"))?;
-        let period = read_number(self.legacy_file(path, "cpu.cfs_period_us"))?;
-        quota.checked_mul(1000)?.checked_div(period)
     }
 
     /// Freezes or thaws. Version 2's freezer where there is one: what it froze
@@ -337,6 +282,11 @@ impl Hierarchies {
     }
 }
 
+/// A group that is removed while it is written to has no such device.
+fn has_vanished(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ENODEV)
+}
+
 /// A container with its own group namespace may have made groups below its own.
 fn remove_children(directory: &Path) {
     let Ok(entries) = fs::read_dir(directory) else { return };
@@ -383,21 +333,9 @@ fn delegate(root: &Path, path: &str) {
     }
 }
 
-fn set(file: Option<PathBuf>, value: &str, needed: bool, controller: &str) -> io::Result<()> {
-    match file {
-        Some(file) => fs::write(file, value),
-        None if needed => Err(unsupported(controller)),
-        None => Ok(()),
-    }
-}
-
 fn unsupported(controller: &str) -> io::Error {
     io::Error::new(
         io::ErrorKind::Unsupported,
         format!("this host has no `{controller}` controller for control groups"),
     )
-}
-
-fn read_number(file: Option<PathBuf>) -> Option<u64> {
-    fs::read_to_string(file?).ok()?.trim().parse().ok()
 }

@@ -88,7 +88,7 @@ fn begin(run_directory: &Path) -> Result<Minder, Refusal> {
         .ok_or_else(|| Refusal::system("read the spec")("it is not there"))?;
     drop(std::fs::remove_file(run_directory.join(STATUS_FILE)));
     let hierarchies = Hierarchies::find().map_err(Refusal::system("look at cgroups"))?;
-    let moved = hierarchies.make(SHIMS).and_then(|()| hierarchies.enter(SHIMS, 0));
+    let moved = hierarchies.join(SHIMS);
     moved.map_err(Refusal::system("leave the caller's cgroup"))?;
 
     let door = protocol::listen(run_directory).map_err(Refusal::system("open the socket"))?;
