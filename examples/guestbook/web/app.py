@@ -5,6 +5,7 @@
 
 import html
 import os
+import signal
 import sys
 import urllib.parse
 import urllib.request
@@ -62,5 +63,7 @@ class GuestBook(BaseHTTPRequestHandler):
 if sys.argv[1:] == ["--check"]:
     urllib.request.urlopen(f"http://127.0.0.1:{PORT}/", timeout=4).read()
 else:
+    # The first process of a container is asked to end and, unless it listens, is not.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     print(f"serving the guest book on port {PORT}")
     ThreadingHTTPServer(("", PORT), GuestBook).serve_forever()
