@@ -1,5 +1,7 @@
 //! network-config version 2: static addresses, interfaces told apart by MAC.
 //! No interface is `optional`: that makes systemd-networkd-wait-online hang.
+//! None waits for a router's advertisement: nobody sends one here, and networkd
+//! takes a link for configured only after three solicitations, 12 s (RFC 4861, 10).
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use std::fmt::Write;
@@ -29,6 +31,7 @@ fn ethernet(text: &mut String, number: usize, address: &Address, search_domain: 
            match: {{ macaddress: \"{mac}\" }}\n    \
            dhcp4: false\n    \
            dhcp6: false\n    \
+           accept-ra: false\n    \
            mtu: {mtu}\n    \
            addresses: [ {ipv4}/{prefix} ]\n    \
            nameservers: {{ addresses: [ {gateway} ], search: [ {search_domain} ] }}\n",
