@@ -37,6 +37,7 @@ pub mod image;
 pub mod volume;
 pub mod guest;
 pub mod state;
+pub mod logs;
 mod terminal;
 pub mod doctor;
 pub mod cli;

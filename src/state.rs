@@ -13,6 +13,7 @@ pub mod project;
 pub mod record;
 
 pub use directories::Directories;
+pub use instances::UnknownName;
 pub use record::InstanceRecord;
 
 /// What can go wrong with state on disk.
