@@ -26,7 +26,8 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::event::{Event, What};
 use crate::health::Board;
-use crate::observed::{Health, Observed, ObservedInstance};
+use crate::observed::{Health, Observed, ObservedInstance, Verdict};
+use crate::plan::follow::Due;
 use crate::plan::{Change, Resource};
 use crate::reconcile::Report;
 use crate::stack::{InstanceId, StackName};
@@ -60,7 +61,7 @@ pub enum Message {
     GiveUp(Ticket),
     /// A run has ended.
     Ended(InstanceId),
-    /// A healthcheck says something else than before.
+    /// A healthcheck brings another verdict than before.
     Health(InstanceId, Health),
     /// What was at work has ended.
     Worked(Box<Report>),
@@ -89,6 +90,9 @@ pub struct Supervisor {
     drift: Vec<Change>,
     /// When it is looked for next, on our clock.
     examine_at: Duration,
+    /// What was last done for dependencies' sake, and when on our clock: the same is
+    /// not tried again at once.
+    followed: Option<(Due, Duration)>,
     inbox: mpsc::UnboundedReceiver<Message>,
     outbox: mpsc::UnboundedSender<Message>,
     news: broadcast::Sender<Event>,
@@ -135,6 +139,7 @@ impl Supervisor {
             observed: Observed::default(),
             drift: Vec::new(),
             examine_at: EXAMINE_EVERY,
+            followed: None,
             inbox,
             outbox: outbox.clone(),
             news: news.clone(),
@@ -157,6 +162,7 @@ impl Supervisor {
             if self.queue.is_idle() && self.examine_at <= self.began.elapsed() {
                 self.examine().await;
             }
+            self.follow();
             self.proceed();
             if self.may_leave() {
                 return;
@@ -193,8 +199,11 @@ impl Supervisor {
         let Some(instance) = self.observed.instances.get_mut(id) else { return };
         let resource = Resource::Instance(instance.kind, id.clone());
         let what = What::Health { healthy: health.healthy, output: health.output.clone() };
+        let judged = health.verdict != Verdict::Starting;
         instance.health = Some(health);
-        drop(self.news.send(Event { resource, what }));
+        if judged {
+            drop(self.news.send(Event { resource, what }));
+        }
     }
 
     fn status(&self) -> Status {

@@ -20,7 +20,7 @@ pub(super) async fn run(invocation: &Invocation, arguments: &Ps) -> Result<Exit,
     let rows: Vec<Row> = observed
         .instances
         .values()
-        .map(|instance| Row::new(&stack, instance))
+        .map(|instance| Row::new(&stack, &observed, instance))
         .filter(wanted)
         .collect();
     if arguments.quiet {
