@@ -20,6 +20,7 @@ pub mod graph;
 pub mod observed;
 pub mod facts;
 pub mod plan;
+pub mod conditions;
 pub mod cloud_init;
 pub mod world;
 pub mod reconcile;

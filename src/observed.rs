@@ -55,6 +55,9 @@ pub struct ObservedInstance {
     pub ever_ready: bool,
     /// Whether its present run has said that it is ready (containers: it runs).
     pub ready: Readiness,
+    /// VM: seconds since the epoch when its present run said what `ready` says.
+    #[serde(default)]
+    pub ready_since: Option<i64>,
     /// The last health result of the present run.
     pub health: Option<Health>,
     /// The healthcheck of the image it was made from.

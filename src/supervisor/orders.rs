@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+use super::declared;
 use super::intent::Intent;
 use super::looking::policies;
 use super::protocol::{Order, Said};
@@ -170,6 +171,8 @@ impl Supervisor {
         }
         if matches!(order, Some(Goal::Down { .. })) && report.is_complete() {
             self.intent = None;
+            self.declared.clear();
+            declared::forget(&self.world.directories.stack(&self.name));
             if let Err(error) = Intent::remove(&self.world.directories.stack(&self.name)) {
                 // It says what shall run, of a stack that does not: the next `up` replaces it.
                 tracing::warn!(error = %chain(&error).join(": "), "cannot forget what was wanted");

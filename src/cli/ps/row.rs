@@ -5,6 +5,7 @@
 use serde::Serialize;
 
 use crate::cli::ui::words::age;
+use crate::conditions::{Condition, Name, Status};
 use crate::observed::{
     Exit, Health, Observed, ObservedInstance, Readiness, Restarts, State, Verdict,
 };
@@ -35,9 +36,24 @@ pub(super) struct Row {
     /// Why a VM is emulated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) emulated: Option<String>,
+    conditions: Vec<Shown>,
     #[serde(skip)]
     found: Found,
 }
+
+/// A condition, with the field names of the rest.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase", remote = "Condition")]
+struct ConditionFields {
+    name: Name,
+    status: Status,
+    reason: String,
+    since: Option<i64>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
+struct Shown(#[serde(with = "ConditionFields")] Condition);
 
 /// What the words are made from.
 #[derive(Debug, Clone)]
@@ -65,7 +81,12 @@ struct Publisher {
 }
 
 impl Row {
-    pub(super) fn new(stack: &StackName, observed: &Observed, instance: &ObservedInstance) -> Self {
+    pub(super) fn new(
+        stack: &StackName,
+        observed: &Observed,
+        instance: &ObservedInstance,
+        conditions: Vec<Condition>,
+    ) -> Self {
         let addresses: Vec<String> = instance.addresses.values().map(ToString::to_string).collect();
         let pid = instance.pid();
         Self {
@@ -82,6 +103,7 @@ impl Row {
             pid,
             since: instance.since,
             emulated: instance.emulated.clone(),
+            conditions: conditions.into_iter().map(Shown).collect(),
             found: Found {
                 state: instance.state.clone(),
                 ready: instance.ready.clone(),
@@ -91,6 +113,11 @@ impl Row {
                 until: rests_until(observed, &instance.id),
             },
         }
+    }
+
+    /// How it is, condition by condition.
+    pub(super) fn conditions(&self) -> impl Iterator<Item = &Condition> {
+        self.conditions.iter().map(|Shown(condition)| condition)
     }
 
     /// Without `-a`, what the user stopped by hand is not shown; a one-shot that has

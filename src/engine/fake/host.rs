@@ -166,6 +166,7 @@ impl Host {
             held: false,
             ever_ready: false,
             ready: Readiness::Waiting,
+            ready_since: None,
             health: None,
             image_check: None,
             drift: BTreeMap::new(),
