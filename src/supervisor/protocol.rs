@@ -27,6 +27,13 @@ pub struct Order {
     pub grace: Option<Duration>,
 }
 
+/// Something to be planned: the body of `POST /v1/plan`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Proposal {
+    /// What is wanted.
+    pub goal: Goal,
+}
+
 /// The answer to an order, one JSON object a line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
