@@ -50,8 +50,8 @@ lint: ## formatting and clippy, as CI has them
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 
-bench: ## ratios: our own time against bare shims and engines
-	$(CARGO) bench --locked --bench ratios
+bench: ## ratios: our own time against bare shims and engines; ROWS=containers|supervisor|vm
+	$(CARGO) bench --locked --bench ratios -- $(ROWS)
 
 install: build ## `windlass` and its completions to PREFIX (/usr/local)
 	@mkdir -p $(DESTDIR)$(PREFIX)/bin 2>/dev/null || true

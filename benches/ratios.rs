@@ -4,6 +4,9 @@
 //! A bare shim start is one floor: namespaces, overlay and the process. The
 //! other does equal work: network, names, firewall, cgroup and record besides,
 //! made by hand. `floor` says what each of them contains.
+//!
+//! `make bench ROWS=supervisor` prints one group of rows: `containers`, `supervisor`
+//! or `vm`.
 
 #![expect(clippy::print_stdout, reason = "the figures are what it is for")]
 
@@ -15,6 +18,8 @@ mod floor;
 mod measure;
 #[path = "../tests/support/oci.rs"]
 mod oci;
+#[path = "ratios/supervisor.rs"]
+mod supervisor;
 #[path = "ratios/vm.rs"]
 mod vm;
 
@@ -34,13 +39,28 @@ fn main() {
         println!("the figures need root: `sudo -E make bench`");
         std::process::exit(4);
     }
+    // Cargo's own arguments begin with dashes.
+    let rows = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    if let Some(unknown) = rows.as_deref().filter(|rows| !GROUPS.contains(rows)) {
+        println!("there are no rows `{unknown}`; there are {}", GROUPS.join(", "));
+        std::process::exit(2);
+    }
+    let wanted = |group: &str| rows.as_deref().is_none_or(|rows| rows == group);
     let bench = Bench::new();
     println!("{:<52} {:>10} {:>10} {:>7}  aim", "", "windlass", "floor", "ratio");
-    for count in [1, 10, 100] {
+    for count in [1, 10, 100].into_iter().filter(|_| wanted("containers")) {
         bench.containers(count);
     }
-    vm::rows(bench.root.path());
+    if wanted("supervisor") {
+        supervisor::rows(bench.root.path());
+    }
+    if wanted("vm") {
+        vm::rows(bench.root.path());
+    }
 }
+
+/// The groups of rows.
+const GROUPS: [&str; 3] = ["containers", "supervisor", "vm"];
 
 struct Bench {
     floor: Floor,

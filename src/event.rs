@@ -71,12 +71,17 @@ pub enum What {
         /// The limit.
         limit: u32,
     },
-    /// Its healthcheck says something else than before.
+    /// It became healthy, or unhealthy: its healthcheck failed as often in a row as `retries` says.
     Health {
-        /// Whether it passed.
+        /// Which of the two.
         healthy: bool,
         /// What the check said.
         output: String,
+    },
+    /// Something is done to it because of what it depends on (`on_unhealthy:`).
+    Follows {
+        /// Why, in words: `db became unhealthy (on_unhealthy: stop)`.
+        because: String,
     },
     /// It is not as it was made; what was changed behind its back, in words.
     Drifted {

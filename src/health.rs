@@ -16,7 +16,7 @@ pub use board::{Board, Patient};
 
 use crate::diagnostic::chain;
 use crate::engine::{EngineError, ErrorKind, Exec, ExecCommand, Streams};
-use crate::observed::Health;
+use crate::observed::{Health, Verdict};
 use crate::stack::{Healthcheck, InstanceId, Kind, Probe, StackName};
 use crate::state::atomic;
 use network::Answer;
@@ -86,15 +86,34 @@ async fn over_the_network(watched: &Watched<'_>) -> Answer {
 }
 
 impl Answer {
-    /// With `failures` in a row, if it is one.
-    fn counted(self, failures: u32) -> Health {
+    /// What it comes to after the one before, at `at`. In its grace period one that
+    /// has never been well is not counted as failing.
+    fn after(self, last: Option<&Health>, in_grace: bool, retries: u32, at: i64) -> Health {
+        let (before, since) = last.map_or((Verdict::Starting, at), |it| (it.verdict, it.since));
+        let failures = match (self.healthy, in_grace && before == Verdict::Starting) {
+            (true, _) | (_, true) => 0,
+            _ => last.map_or(0, |last| last.failures).saturating_add(1),
+        };
+        let verdict = match (self.healthy, failures >= retries.max(1)) {
+            (true, _) => Verdict::Healthy,
+            (false, true) => Verdict::Unhealthy,
+            (false, false) => before,
+        };
         Health {
             healthy: self.healthy,
-            failures: if self.healthy { 0 } else { failures },
+            failures,
             output: self.output.chars().take(4096).collect(),
-            at: jiff::Timestamp::now().as_second(),
+            at,
+            verdict,
+            since: if verdict == before { since } else { at },
         }
     }
+}
+
+/// The last answer of the present run, which another asked for: a start takes away
+/// what was said of the run before.
+fn recall(directory: &Path) -> Option<Health> {
+    serde_json::from_slice(&std::fs::read(directory.join(FILE)).ok()?).ok()
 }
 
 fn record(watched: &Watched<'_>, health: &Health) -> Result<(), EngineError> {
@@ -102,4 +121,46 @@ fn record(watched: &Watched<'_>, health: &Health) -> Result<(), EngineError> {
         let resource = format!("{} {}", watched.kind, watched.id);
         EngineError::new("health", "record the health of", resource, ErrorKind::System, error)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(healthy: bool) -> Answer {
+        Answer { healthy, output: String::new() }
+    }
+
+    #[test]
+    fn as_many_failures_as_retries_make_unhealthy_and_one_success_makes_healthy() {
+        let mut last: Option<Health> = None;
+        let mut verdicts = Vec::new();
+        for (at, healthy) in [false, true, false, false, false, true].into_iter().enumerate() {
+            let at = i64::try_from(at).expect("small");
+            let next = said(healthy).after(last.as_ref(), false, 3, at);
+            verdicts.push((next.verdict, next.since));
+            last = Some(next);
+        }
+        let (starting, healthy) = (Verdict::Starting, Verdict::Healthy);
+        assert_eq!(
+            verdicts,
+            [
+                (starting, 0),
+                (healthy, 1),
+                (healthy, 1),
+                (healthy, 1),
+                (Verdict::Unhealthy, 4),
+                (healthy, 5)
+            ]
+        );
+    }
+
+    #[test]
+    fn in_its_grace_period_only_one_that_was_well_can_fail() {
+        let first = said(false).after(None, true, 1, 0);
+        assert_eq!((first.verdict, first.failures), (Verdict::Starting, 0));
+        let well = said(true).after(Some(&first), true, 1, 1);
+        let then = said(false).after(Some(&well), true, 1, 2);
+        assert_eq!((then.verdict, then.failures), (Verdict::Unhealthy, 1));
+    }
 }

@@ -25,6 +25,9 @@ pub struct Observed {
     pub volumes: BTreeMap<String, ObservedVolume>,
     /// The rules that are in the stack's own firewall table; `None`: no table.
     pub firewall: Option<BTreeSet<RuleId>>,
+    /// What was done about dependencies that became unhealthy and are not healthy yet.
+    #[serde(default)]
+    pub answers: Vec<Answer>,
 }
 
 /// One instance as it is.
@@ -52,6 +55,9 @@ pub struct ObservedInstance {
     pub ever_ready: bool,
     /// Whether its present run has said that it is ready (containers: it runs).
     pub ready: Readiness,
+    /// VM: seconds since the epoch when its present run said what `ready` says.
+    #[serde(default)]
+    pub ready_since: Option<i64>,
     /// The last health result of the present run.
     pub health: Option<Health>,
     /// The healthcheck of the image it was made from.
@@ -165,6 +171,57 @@ pub struct Health {
     pub output: String,
     /// Seconds since the epoch.
     pub at: i64,
+    /// What all checks of this run come to.
+    #[serde(default)]
+    pub verdict: Verdict,
+    /// Seconds since the epoch when the verdict last changed.
+    #[serde(default)]
+    pub since: i64,
+}
+
+/// What checks come to, by Docker's rule
+/// (<https://docs.docker.com/reference/dockerfile/#healthcheck>): one that passes
+/// makes healthy, `retries` failures in a row make unhealthy.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// None has passed, and not enough have failed.
+    #[default]
+    Starting,
+    /// It is well.
+    Healthy,
+    /// It is not.
+    Unhealthy,
+}
+
+/// What was done about a dependency that became unhealthy, for one dependent: written
+/// down before it is done, so that whoever supervises next goes on from it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The dependent.
+    pub id: InstanceId,
+    /// The workload that it depends on.
+    pub on: String,
+    /// Process of the run that it is about; a later run was started by somebody else.
+    pub run: Option<i32>,
+    /// How far it has come.
+    pub stage: Stage,
+}
+
+/// How far the answer to an unhealthy dependency has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// It is stopped, and rests until the dependency is healthy.
+    Stopped,
+    /// It is being started again.
+    Starting,
+    /// It runs, and restarts when the dependency is healthy.
+    Owed,
+    /// It is being restarted.
+    Restarting,
+    /// The user started it since: it is left alone until the dependency is healthy.
+    Overruled,
 }
 
 /// A network as it is.
@@ -213,6 +270,21 @@ impl ObservedInstance {
     /// Whether it is a VM at rest: nothing but its record and its disk.
     pub fn is_only_a_disk(&self) -> bool {
         self.kind == Kind::Vm && !self.is_alive()
+    }
+
+    /// The process of its present run.
+    pub fn pid(&self) -> Option<i32> {
+        match self.state {
+            State::Running { pid } | State::Paused { pid } | State::Degraded { pid, .. } => {
+                Some(pid)
+            }
+            State::HalfMade | State::Created | State::Exited(_) => None,
+        }
+    }
+
+    /// What its healthcheck comes to; `None`: nobody has asked it yet, or nobody does.
+    pub fn verdict(&self) -> Option<Verdict> {
+        self.health.as_ref().filter(|_| self.is_alive()).map(|health| health.verdict)
     }
 
     /// Whether a process of it is alive.

@@ -10,6 +10,7 @@ pub mod consent;
 pub mod desired;
 pub mod display;
 mod down;
+pub mod follow;
 mod given;
 mod host;
 mod network;

@@ -18,9 +18,9 @@ use crate::facts::{self, Facts};
 use crate::health::Board;
 use crate::observed::Observed;
 use crate::plan::consent::{self, Consent, Refused};
-use crate::plan::{self, DownOptions, Loss, Options, Plan};
+use crate::plan::{self, DownOptions, Initiative, Loss, Options, Plan, follow};
 use crate::stack::{InstanceId, Stack, StackName};
-use crate::state::{StateError, ledger::Ledger, project};
+use crate::state::{StateError, answers, ledger::Ledger, project};
 use crate::world::World;
 
 pub use report::Report;
@@ -51,6 +51,9 @@ pub enum Goal {
         /// To which instances.
         ids: BTreeSet<InstanceId>,
     },
+    /// What dependents do about dependencies that became unhealthy or are healthy
+    /// again. Nobody asks for it: the stack's supervisor sees that it is due.
+    Follow(Box<Stack>),
 }
 
 /// Verbs that act on what exists.
@@ -129,15 +132,17 @@ pub async fn reconcile(
 ) -> Result<Reconciled, ReconcileError> {
     let mut races = 0;
     loop {
-        let plan = look_and_plan(world, goal).await?;
+        let observed = world.observe(goal.stack()).await.map_err(ReconcileError::Look)?;
+        let plan = decide(world, goal, &observed).await?;
         if !plan.blocked.is_empty() {
             return Err(ReconcileError::Blocked(Box::new(plan)));
         }
         if let Err(refused) = manner.consent.check(&plan) {
             return Err(ReconcileError::Refused(Box::new(plan), refused));
         }
-        remember(world, goal, &plan)?;
+        remember(world, goal, &observed, &plan)?;
         announce_losses(&manner.events, &plan);
+        announce_causes(&manner.events, goal, &plan);
         let outcome = apply::apply(&walk(world, goal, manner), &plan).await;
         forget(world, goal, &outcome).await?;
         races += 1;
@@ -150,29 +155,38 @@ pub async fn reconcile(
 /// The first half: what would be done, and why. Changes nothing.
 pub async fn look_and_plan(world: &World, goal: &Goal) -> Result<Plan, ReconcileError> {
     let observed = world.observe(goal.stack()).await.map_err(ReconcileError::Look)?;
+    decide(world, goal, &observed).await
+}
+
+async fn decide(world: &World, goal: &Goal, observed: &Observed) -> Result<Plan, ReconcileError> {
     Ok(match goal {
         Goal::Up(stack, options) => {
-            let facts = facts(world, stack, &observed, options).await?;
-            plan::plan(stack, &observed, &facts, options)
+            let facts = facts(world, stack, observed, options).await?;
+            plan::plan(stack, observed, &facts, options)
         }
         Goal::Down { name, stack, volumes, remove_orphans } => {
             let facts = Facts { home_id: world.home_id.clone(), ..Facts::default() };
             let stack = stack.as_deref();
             let (volumes, remove_orphans) = (*volumes, *remove_orphans);
-            plan::down(&observed, &facts, &DownOptions { name, stack, volumes, remove_orphans })
+            plan::down(observed, &facts, &DownOptions { name, stack, volumes, remove_orphans })
         }
         Goal::Verb { stack, verb, ids } => {
-            let facts = facts(world, stack, &observed, &Options::default()).await?;
+            let facts = facts(world, stack, observed, &Options::default()).await?;
             match verb {
-                Verb::Start => plan::start(stack, &observed, &facts, ids),
-                Verb::Restart => plan::restart(stack, &observed, &facts, ids),
-                Verb::Revive => plan::revive(stack, &observed, &facts, ids),
-                Verb::Resume => plan::resume(stack, &observed, &facts, ids),
-                Verb::Stop => plan::stop(&observed, Some(stack), ids),
+                Verb::Start => plan::start(stack, observed, &facts, ids),
+                Verb::Restart => plan::restart(stack, observed, &facts, ids),
+                Verb::Revive => plan::revive(stack, observed, &facts, ids),
+                Verb::Resume => plan::resume(stack, observed, &facts, ids),
+                Verb::Stop => plan::stop(observed, Some(stack), ids),
                 Verb::Remove { stop_first } => {
-                    plan::remove(&observed, Some(stack), ids, *stop_first)
+                    plan::remove(observed, Some(stack), ids, *stop_first)
                 }
             }
+        }
+        Goal::Follow(stack) => {
+            let Some(due) = follow::due(stack, observed) else { return Ok(Plan::default()) };
+            let facts = facts(world, stack, observed, &Options::default()).await?;
+            follow::follow(stack, observed, &facts, &due)
         }
     })
 }
@@ -186,12 +200,35 @@ async fn facts(
     facts::gather::gather(world, stack, observed, options).await.map_err(ReconcileError::Facts)
 }
 
-/// Writes the ledger before anything is done, so that a command killed half-way
-/// is still known by its project and its subnets.
-fn remember(world: &World, goal: &Goal, plan: &Plan) -> Result<(), StateError> {
-    match goal {
-        Goal::Up(stack, _) => Ledger::of(stack, plan).merge_into(&world.directories),
-        Goal::Down { .. } | Goal::Verb { .. } => Ok(()),
+/// Writes down before anything is done what a command killed half-way is known by: the
+/// stack's project and subnets, and what is done for dependencies' sake.
+fn remember(
+    world: &World,
+    goal: &Goal,
+    observed: &Observed,
+    plan: &Plan,
+) -> Result<(), StateError> {
+    if let Goal::Up(stack, _) = goal {
+        Ledger::of(stack, plan).merge_into(&world.directories)?;
+    }
+    let answers = match goal {
+        Goal::Follow(stack) => follow::due(stack, observed).map(|due| due.answers),
+        Goal::Up(_, options) if options.initiative != Initiative::User => None,
+        Goal::Up(stack, _) => follow::overruled(Some(stack), observed, |_| false, plan),
+        Goal::Down { .. } => follow::overruled(None, observed, |_| true, plan),
+        Goal::Verb { stack, verb, ids } => match verb {
+            Verb::Start | Verb::Restart => {
+                follow::overruled(Some(stack), observed, |_| false, plan)
+            }
+            Verb::Stop | Verb::Remove { .. } => {
+                follow::overruled(None, observed, |id| ids.contains(id), plan)
+            }
+            Verb::Revive | Verb::Resume => None,
+        },
+    };
+    match answers {
+        Some(answers) => answers::write(&world.directories.stack(goal.stack()), &answers),
+        None => Ok(()),
     }
 }
 
@@ -200,6 +237,18 @@ fn announce_losses(events: &Events, plan: &Plan) {
     for (resource, loss) in consent::losses(plan) {
         if let Loss::Data(what) = loss {
             events.send(resource.clone(), What::Note { text: what.clone() });
+        }
+    }
+}
+
+/// Why something happens that nobody asked for is said before it does.
+fn announce_causes(events: &Events, goal: &Goal, plan: &Plan) {
+    if !matches!(goal, Goal::Follow(_)) {
+        return;
+    }
+    for change in &plan.changes {
+        for because in change.causes.iter().filter_map(plan::display::cause) {
+            events.send(change.resource.clone(), What::Follows { because });
         }
     }
 }
@@ -244,13 +293,14 @@ impl Goal {
                 let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
                 format!("{word} {}", names.join(" "))
             }
+            Self::Follow(_) => "what follows from health".into(),
         }
     }
 
     /// The stack it is about.
     pub fn stack(&self) -> &StackName {
         match self {
-            Self::Up(stack, _) | Self::Verb { stack, .. } => &stack.name,
+            Self::Up(stack, _) | Self::Verb { stack, .. } | Self::Follow(stack) => &stack.name,
             Self::Down { name, .. } => name,
         }
     }

@@ -34,7 +34,7 @@ pub use network::{Network, Port, Protocol};
 pub use resolve::{Read, read, resolve};
 pub use vm::{CloudInit, OnChange, Vm};
 pub use volume::{Volume, VolumeKind};
-pub use workload::{Condition, Dependency, Drift, Restart, Role, Workload};
+pub use workload::{Condition, Dependency, Drift, OnUnhealthy, Restart, Role, Workload};
 
 /// Everything one file declares, ready to be planned.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

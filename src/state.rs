@@ -2,6 +2,7 @@
 //! ledger, locks. Data (records, disks, volumes) and cache (ledger, downloads)
 //! are kept apart; this module never decides what to do about either.
 
+pub mod answers;
 pub mod atomic;
 pub mod directories;
 mod instances;
@@ -13,6 +14,7 @@ pub mod project;
 pub mod record;
 
 pub use directories::Directories;
+pub use instances::UnknownName;
 pub use record::InstanceRecord;
 
 /// What can go wrong with state on disk.

@@ -6,6 +6,7 @@
 //! everything running, and the next one goes on from what is written down.
 
 pub mod client;
+pub mod declared;
 pub mod drift;
 pub mod intent;
 mod looking;
@@ -24,9 +25,11 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
+use crate::conditions::{self, Condition, Declared};
 use crate::event::{Event, What};
 use crate::health::Board;
-use crate::observed::{Health, Observed, ObservedInstance};
+use crate::observed::{Health, Observed, ObservedInstance, Readiness, Verdict};
+use crate::plan::follow::Due;
 use crate::plan::{Change, Resource};
 use crate::reconcile::Report;
 use crate::stack::{InstanceId, StackName};
@@ -60,7 +63,9 @@ pub enum Message {
     GiveUp(Ticket),
     /// A run has ended.
     Ended(InstanceId),
-    /// A healthcheck says something else than before.
+    /// A guest has said how it is, or will not any more.
+    Spoke(InstanceId),
+    /// A healthcheck brings another verdict than before.
     Health(InstanceId, Health),
     /// What was at work has ended.
     Worked(Box<Report>),
@@ -87,8 +92,13 @@ pub struct Supervisor {
     observed: Observed,
     /// What is not as it was made.
     drift: Vec<Change>,
+    /// Since when each instance is as it was made, or is not.
+    declared: BTreeMap<InstanceId, Declared>,
     /// When it is looked for next, on our clock.
     examine_at: Duration,
+    /// What was last done for dependencies' sake, and when on our clock: the same is
+    /// not tried again at once.
+    followed: Option<(Due, Duration)>,
     inbox: mpsc::UnboundedReceiver<Message>,
     outbox: mpsc::UnboundedSender<Message>,
     news: broadcast::Sender<Event>,
@@ -118,6 +128,7 @@ impl Supervisor {
         name: StackName,
     ) -> Result<(Self, mpsc::UnboundedSender<Message>, broadcast::Sender<Event>), StateError> {
         let intent = Intent::read(&world.directories.stack(&name))?;
+        let declared = declared::read(&world.directories.stack(&name));
         let (outbox, inbox) = mpsc::unbounded_channel();
         let (news, _) = broadcast::channel(256);
         let (changes, health) = mpsc::unbounded_channel();
@@ -134,7 +145,9 @@ impl Supervisor {
             exits: Exits::default(),
             observed: Observed::default(),
             drift: Vec::new(),
+            declared,
             examine_at: EXAMINE_EVERY,
+            followed: None,
             inbox,
             outbox: outbox.clone(),
             news: news.clone(),
@@ -157,6 +170,7 @@ impl Supervisor {
             if self.queue.is_idle() && self.examine_at <= self.began.elapsed() {
                 self.examine().await;
             }
+            self.follow();
             self.proceed();
             if self.may_leave() {
                 return;
@@ -179,6 +193,10 @@ impl Supervisor {
                 // What is at work may have ended it, and is looked at when it is done.
                 self.look().await;
             }
+            Message::Spoke(id) => {
+                self.look().await;
+                self.say_that_it_is_ready(&id);
+            }
             Message::Health(id, health) => self.heard(&id, health),
             Message::HostChanged => {
                 self.examine_at = self.examine_at.min(self.began.elapsed() + SETTLE);
@@ -189,12 +207,26 @@ impl Supervisor {
         }
     }
 
+    /// Whoever started it says so else.
+    fn say_that_it_is_ready(&self, id: &InstanceId) {
+        let ready = |it: &&ObservedInstance| it.is_alive() && it.ready == Readiness::Ready;
+        let instance = self.observed.instances.get(id).filter(ready);
+        if let Some(instance) = instance.filter(|_| self.work.is_none()) {
+            let resource = Resource::Instance(instance.kind, id.clone());
+            let what = What::Done { state: "ready".into(), detail: String::new() };
+            drop(self.news.send(Event { resource, what }));
+        }
+    }
+
     fn heard(&mut self, id: &InstanceId, health: Health) {
         let Some(instance) = self.observed.instances.get_mut(id) else { return };
         let resource = Resource::Instance(instance.kind, id.clone());
         let what = What::Health { healthy: health.healthy, output: health.output.clone() };
+        let judged = health.verdict != Verdict::Starting;
         instance.health = Some(health);
-        drop(self.news.send(Event { resource, what }));
+        if judged {
+            drop(self.news.send(Event { resource, what }));
+        }
     }
 
     fn status(&self) -> Status {
@@ -204,8 +236,17 @@ impl Supervisor {
             up_seconds: self.began.elapsed().as_secs(),
             working_on: self.working_on(),
             instances: self.observed.instances.values().cloned().collect(),
+            conditions: self.conditions(),
             drift: self.drift.clone(),
         }
+    }
+
+    fn conditions(&self) -> BTreeMap<String, Vec<Condition>> {
+        let observed = &self.observed;
+        let of = |it: &ObservedInstance| {
+            (it.id.to_string(), conditions::of(observed, it, self.declared.get(&it.id)))
+        };
+        observed.instances.values().map(of).collect()
     }
 
     fn working_on(&self) -> Option<String> {

@@ -9,7 +9,7 @@ use crate::engine::{EngineError, Images, Networks, Volumes, Workloads};
 use crate::facts::surroundings::LookAround;
 use crate::observed::Observed;
 use crate::stack::{Kind, StackName};
-use crate::state::{Directories, InstanceRecord, StateError};
+use crate::state::{Directories, InstanceRecord, StateError, answers};
 
 pub use host::HostError;
 
@@ -60,6 +60,7 @@ impl World {
             observed.instances.insert(instance.id.clone(), instance);
         }
         observed.networks = networks.into_iter().map(|it| (it.name.clone(), it)).collect();
+        observed.answers = answers::read(&self.directories.stack(stack));
         observed.volumes = volumes.into_iter().map(|it| (it.resolved.clone(), it)).collect();
         Ok(observed)
     }

@@ -1,12 +1,15 @@
 //! Who is asked how it is, and by whom: checks that images bring along, and
 //! those that the host asks over the network.
 
+#[path = "support/events.rs"]
+mod events;
 #[path = "support/oci.rs"]
 mod oci;
 #[path = "support/scenario.rs"]
 #[expect(dead_code, reason = "each file of scenarios uses a part of it")]
 mod scenario;
 
+use events::Events;
 use scenario::Scenario;
 use serde_json::json;
 
@@ -125,5 +128,75 @@ fn the_host_asks_a_port_and_a_page_of_a_container() {
     let up = stack.run(&["up", "-d", "--force-recreate", "--wait"]);
     assert_eq!(up.code, 1, "{}", up.stderr);
     assert!(up.stderr.contains("/nowhere: HTTP/1.1 404"), "{}", up.stderr);
+    stack.finish();
+}
+
+/// `db` is well for as long as the file is there; `web` rests for its sake, `cron`
+/// restarts after it, `idle` does neither.
+const FOLLOWED: &str = "
+services:
+  db:
+    image: ./image
+    command: [sh, -c, 'touch /tmp/well; exec sleep 1000']
+    healthcheck: { test: [CMD, test, -e, /tmp/well], interval: 100ms, retries: 2 }
+    stop_grace_period: 100ms
+  web:
+    image: ./image
+    depends_on: { db: { condition: service_healthy, on_unhealthy: stop } }
+    stop_grace_period: 100ms
+  cron:
+    image: ./image
+    depends_on: { db: { condition: service_healthy, on_unhealthy: restart } }
+    stop_grace_period: 100ms
+  idle:
+    image: ./image
+    depends_on: { db: { condition: service_healthy } }
+    stop_grace_period: 100ms
+";
+
+#[test]
+fn dependents_follow_one_that_becomes_unhealthy_each_as_its_edge_says() {
+    let Some(stack) = Scenario::containers("followed", FOLLOWED) else { return };
+    stack.ok(&["up", "-d"]);
+    let (cron, idle) = (stack.pid("cron"), stack.pid("idle"));
+    let mut events = Events::of(&stack);
+    stack.ok(&["exec", "-T", "db", "rm", "/tmp/well"]);
+    let said = events.next("web", "follows");
+    assert_eq!(said["because"], "db became unhealthy (on_unhealthy: stop)");
+    events.find("web", "done", |done| done["state"] == "stopped");
+    let ps = stack.ok(&["ps"]).stdout;
+    assert!(ps.contains("until db is healthy"), "{ps}");
+    // Whoever supervises next goes on from what is written down.
+    stack.kill_supervisor();
+    stack.ok(&["start", "idle"]);
+    let (mut events, mut of_cron) = (Events::of(&stack), Events::of(&stack));
+    stack.ok(&["exec", "-T", "db", "touch", "/tmp/well"]);
+    let said = events.next("web", "follows");
+    assert_eq!(said["because"], "db is healthy again (on_unhealthy: stop)");
+    events.find("web", "done", |done| done["state"] == "started");
+    of_cron.find("cron", "done", |done| done["state"] == "started");
+    assert_ne!(stack.pid("cron"), cron, "once, after it was healthy again");
+    assert_eq!(stack.pid("idle"), idle);
+    let cron = stack.pid("cron");
+    let up = stack.ok(&["up", "-d"]);
+    assert!(up.stderr.contains("nothing to do"), "{}", up.stderr);
+    assert_eq!(stack.pid("cron"), cron);
+    stack.finish();
+}
+
+#[test]
+fn what_the_user_stopped_while_it_rested_stays_so() {
+    let Some(stack) = Scenario::containers("followed-held", FOLLOWED) else { return };
+    stack.ok(&["up", "-d"]);
+    let mut events = Events::of(&stack);
+    stack.ok(&["exec", "-T", "db", "rm", "/tmp/well"]);
+    events.find("web", "done", |done| done["state"] == "stopped");
+    stack.ok(&["stop", "web"]);
+    stack.ok(&["exec", "-T", "db", "touch", "/tmp/well"]);
+    events.next("cron", "follows");
+    events.find("cron", "done", |done| done["state"] == "started");
+    let ps = stack.ok(&["ps", "-a"]).stdout;
+    assert!(!ps.contains("until db is healthy"), "{ps}");
+    assert!(!stack.ok(&["ps"]).stdout.contains("web"), "it was stopped by hand");
     stack.finish();
 }

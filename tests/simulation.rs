@@ -24,11 +24,11 @@ use proptest::prelude::*;
 use tokio::sync::{mpsc, watch};
 use windlass::engine::ErrorKind;
 use windlass::engine::fake::{Fake, Fault, Guest, Script};
-use windlass::observed::{Exit, Observed, ObservedInstance, State};
+use windlass::observed::{Answer, Exit, Observed, ObservedInstance, State, Verdict};
 use windlass::plan::{Consent, Options};
 use windlass::reconcile::{Goal, Report, Verb};
 use windlass::stack::{InstanceId, Kind, Stack};
-use windlass::state::Directories;
+use windlass::state::{Directories, answers};
 use windlass::supervisor::protocol::{Order, Said};
 use windlass::supervisor::{Message, Supervisor};
 use windlass::world::World;
@@ -51,6 +51,8 @@ enum Happening {
     /// A process ends by itself.
     Dies(usize, i32),
     Meddling(Damage),
+    /// Its healthcheck passes, or fails, from now on.
+    Health(usize, bool),
     /// So many seconds pass.
     Time(u64),
 }
@@ -74,6 +76,7 @@ fn any_happening() -> impl Strategy<Value = Happening> {
         1 => n.clone().prop_map(Happening::Restart),
         4 => (n, prop::sample::select(vec![0, 1, 137])).prop_map(|(n, code)| Happening::Dies(n, code)),
         2 => any_damage().prop_map(Happening::Meddling),
+        3 => (0_usize..20, any::<bool>()).prop_map(|(n, well)| Happening::Health(n, well)),
         2 => (1_u64..20).prop_map(Happening::Time),
     ]
 }
@@ -172,7 +175,9 @@ impl Stage {
                 // Only what was stopped to the end is known to be the user's will.
                 let stopped = self.nth(*n).filter(|id| {
                     let observed = self.fake.observed();
-                    observed.instances.get(id).is_some_and(|it| it.held && !it.is_alive())
+                    let rests = self.answers().iter().any(|answer| answer.id == *id);
+                    let found = observed.instances.get(id);
+                    found.is_some_and(|it| it.held && !it.is_alive() && !rests)
                 });
                 return self.held.extend(stopped);
             }
@@ -200,11 +205,29 @@ impl Stage {
                 self.data = data(&self.fake.observed());
                 return;
             }
+            Happening::Health(n, well) => return self.judge(self.nth(*n).as_ref(), *well),
             Happening::Time(seconds) => {
                 return tokio::time::sleep(Duration::from_secs(*seconds)).await;
             }
         };
         self.order(goal, messages, killed_after).await;
+    }
+
+    /// Has the healthcheck of one, or of all, pass or fail, where there is one.
+    fn judge(&self, id: Option<&InstanceId>, well: bool) {
+        self.fake.meddle(|observed| {
+            let wanted = |it: &&mut ObservedInstance| id.is_none_or(|id| *id == it.id);
+            for it in observed.instances.values_mut().filter(wanted) {
+                if let Some(health) = &mut it.health {
+                    (health.healthy, health.failures) = (well, 0);
+                    health.verdict = if well { Verdict::Healthy } else { Verdict::Unhealthy };
+                }
+            }
+        });
+    }
+
+    fn answers(&self) -> Vec<Answer> {
+        answers::read(&self.world.directories.stack(&self.stack.name))
     }
 
     fn up(&self) -> Goal {
@@ -304,11 +327,15 @@ proptest! {
             stage.nobody_is_lost()?;
         }
         stage.fake.follow(Script::default());
+        stage.judge(None, true);
         runtime().block_on(async {
             let messages = stage.supervise();
             let report = stage.order(stage.up(), &messages, None).await;
             let report = report.ok_or_else(|| TestCaseError::fail("no answer"))?;
             prop_assert!(report.is_complete(), "{report:#?}");
+            assert_equals(&stage.stack, &stage.fake.observed())?;
+            // What was owed to somebody's dependents is done.
+            tokio::time::sleep(A_WHILE).await;
             assert_equals(&stage.stack, &stage.fake.observed())?;
             // And it stays so, with nobody touching anything.
             let calls = stage.fake.calls();
@@ -316,6 +343,43 @@ proptest! {
             tokio::time::sleep(A_WHILE).await;
             prop_assert_eq!(stage.fake.observed(), before);
             prop_assert!(stage.fake.calls() >= calls);
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn whoever_rests_for_a_dependency_runs_again_when_it_is_well(
+        stack in any_stack(),
+        lives in prop::collection::vec(
+            (prop::collection::vec((0_usize..20, any::<bool>(), 0_u64..6), 1..5), 0_u8..60), 1..4),
+    ) {
+        let stage = Stage::new(stack);
+        let report = runtime().block_on(async {
+            let messages = stage.supervise();
+            stage.order(stage.up(), &messages, None).await
+        });
+        prop_assert!(report.is_some_and(|report| report.is_complete()));
+        for (spells, turns) in &lives {
+            runtime().block_on(async {
+                let _messages = stage.supervise();
+                for (n, well, seconds) in spells {
+                    stage.judge(stage.nth(*n).as_ref(), *well);
+                    tokio::time::sleep(Duration::from_secs(*seconds)).await;
+                }
+                for _ in 0..*turns {
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
+        stage.judge(None, true);
+        runtime().block_on(async {
+            let _messages = stage.supervise();
+            tokio::time::sleep(A_WHILE).await;
+            assert_equals(&stage.stack, &stage.fake.observed())?;
+            prop_assert_eq!(stage.answers(), vec![]);
+            let before = stage.fake.observed();
+            tokio::time::sleep(A_WHILE).await;
+            prop_assert_eq!(stage.fake.observed(), before);
             Ok(())
         })?;
     }

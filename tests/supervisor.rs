@@ -2,67 +2,20 @@
 //! again what ends, says what drifts, and its own end harms nobody. Waits are
 //! for its word, never for a while.
 
+#[path = "support/events.rs"]
+mod events;
 #[path = "support/oci.rs"]
 mod oci;
 #[path = "support/scenario.rs"]
 #[expect(dead_code, reason = "each file of scenarios uses a part of it")]
 mod scenario;
 
-use std::io::{BufRead, BufReader, Lines};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 
+use events::Events;
 use scenario::{Scenario, kill_and_wait};
 use serde_json::Value;
-
-/// What the supervisor says, from now on.
-struct Events {
-    program: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-}
-
-impl Events {
-    fn of(stack: &Scenario) -> Self {
-        let mut program = stack
-            .command(&["events", "--json"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("started");
-        // It says so once it listens.
-        let mut word = String::new();
-        let mut told = BufReader::new(program.stderr.take().expect("piped"));
-        told.read_line(&mut word).expect("text");
-        assert!(word.contains("from now on"), "{word}");
-        let lines = BufReader::new(program.stdout.take().expect("piped")).lines();
-        Self { program, lines }
-    }
-
-    /// The next event of this kind about `name`.
-    fn next(&mut self, name: &str, kind: &str) -> Value {
-        self.find(name, kind, |_| true)
-    }
-
-    /// The next one that is as it is looked for.
-    fn find(&mut self, name: &str, kind: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        for line in self.lines.by_ref() {
-            let line: Value = serde_json::from_str(&line.expect("text")).expect("JSON");
-            let event = &line["event"];
-            let about = event["resource"].to_string();
-            let said = &event["what"][kind];
-            if about.contains(&format!("\"{name}\"")) && !said.is_null() && wanted(said) {
-                return said.clone();
-            }
-        }
-        panic!("the supervisor ended before it said `{kind}` of {name}");
-    }
-}
-
-impl Drop for Events {
-    fn drop(&mut self) {
-        drop(self.program.kill());
-        drop(self.program.wait());
-    }
-}
 
 fn row(stack: &Scenario, name: &str) -> Value {
     let ps = stack.ps();

@@ -9,10 +9,11 @@ use tokio::sync::watch;
 
 use super::arguments::{Logs, Selection};
 use super::carry_out::{Job, carry_out};
-use super::logs::{self, Show};
+use super::logs::Show;
 use super::report::{self, Attempt};
 use super::watch::Watching;
 use super::{CommandError, Exit, Invocation, instances};
+use crate::logs::all_ended;
 use crate::plan::Consent;
 use crate::reconcile::{Goal, Verb};
 use crate::stack::{InstanceId, Stack};
@@ -50,7 +51,7 @@ impl Attached<'_> {
             if self.whole {
                 drop(spawn::gone(&minded).await);
             }
-            logs::all_ended(self.invocation, &self.stack.name, &self.ids).await;
+            all_ended(&self.invocation.directories, &self.stack.name, &self.ids).await;
         };
         tokio::select! {
             ended = show.future(until) => ended.map(|()| Exit::Done),
@@ -88,9 +89,10 @@ impl Attached<'_> {
             let ids: Vec<InstanceId> = records.into_iter().map(|record| record.id).collect();
             let mut show = Show::new(self.invocation, &self.stack.name, &ids, &arguments)?;
             show.past(&arguments, Some(since))?;
+            let directories = &self.invocation.directories;
             let mut closed = false;
             tokio::select! {
-                ended = show.future(logs::all_ended(self.invocation, &self.stack.name, &ids)) => {
+                ended = show.future(all_ended(directories, &self.stack.name, &ids)) => {
                     ended?;
                     closed = carried_out.changed().await.is_err();
                 }

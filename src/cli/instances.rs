@@ -14,20 +14,11 @@ pub(super) fn chosen(
     names: &[String],
 ) -> Result<Vec<InstanceRecord>, CommandError> {
     let all = InstanceRecord::of_stack(&invocation.directories, stack)?;
-    let is_named = |record: &InstanceRecord, name: &String| {
-        record.id.workload == *name || record.id.to_string() == *name
-    };
-    if let Some(name) = names.iter().find(|name| !all.iter().any(|it| is_named(it, name))) {
-        return Err(CommandError::NoSuchWorkload {
-            name: name.clone(),
-            stack: stack.to_string(),
-            known: all.iter().map(|record| record.id.to_string()).collect(),
-        });
-    }
-    let wanted = |record: &InstanceRecord| {
-        names.is_empty() || names.iter().any(|name| is_named(record, name))
-    };
-    Ok(all.into_iter().filter(wanted).collect())
+    InstanceRecord::named(all, names).map_err(|unknown| CommandError::NoSuchWorkload {
+        name: unknown.name,
+        stack: stack.to_string(),
+        known: unknown.known,
+    })
 }
 
 /// The records of every stack, none of them a stand-in: what they use may not go.

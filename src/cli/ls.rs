@@ -11,7 +11,7 @@ use super::{CommandError, Exit, Invocation, instances};
 use crate::stack::{Kind, StackName};
 use crate::state::StateError;
 use crate::state::ledger::{self, Found};
-use crate::supervisor::client;
+use crate::supervisor::client::{self, Client};
 use crate::volume::Store;
 
 /// A stack, in Compose's words.
@@ -25,6 +25,8 @@ struct Row {
     config_files: Vec<PathBuf>,
     /// Process of its supervisor.
     supervisor: Option<i32>,
+    /// Where it answers, if there is one.
+    socket: Option<PathBuf>,
     #[serde(skip)]
     up: bool,
 }
@@ -74,6 +76,7 @@ fn damaged(stack: &StackName) -> Row {
         held: None,
         config_files: Vec::new(),
         supervisor: None,
+        socket: None,
         up: true,
     }
 }
@@ -104,12 +107,15 @@ fn row(invocation: &Invocation, stack: &StackName) -> Result<Row, CommandError> 
         Found::Ledger(ledger) => ledger.files,
         Found::Lost(_) => Vec::new(),
     };
+    let supervisor = client::process(&invocation.directories, stack);
+    let socket = supervisor.map(|_| Client::new(&invocation.directories, stack).socket());
     Ok(Row {
         name: stack.to_string(),
         status,
         held: (!held.is_empty()).then(|| held.join(", ")),
         config_files,
-        supervisor: client::process(&invocation.directories, stack),
+        supervisor,
+        socket,
         up: running > 0 || at_rest > 0,
     })
 }

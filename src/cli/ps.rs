@@ -2,9 +2,14 @@
 
 mod row;
 
+use std::collections::BTreeMap;
+
 use super::arguments::{Format, Ps};
 use super::ui::Table;
+use super::ui::words::age;
 use super::{CommandError, Exit, Invocation, project};
+use crate::conditions;
+use crate::supervisor::{client, declared};
 use row::Row;
 
 /// Shows the stack's instances.
@@ -13,6 +18,12 @@ pub(super) async fn run(invocation: &Invocation, arguments: &Ps) -> Result<Exit,
     let stack = project::name(invocation)?;
     let observed = world.observe(&stack).await?;
     let now = jiff::Timestamp::now().as_second();
+    let declared = if client::process(&invocation.directories, &stack).is_some() {
+        declared::read(&invocation.directories.stack(&stack))
+    } else {
+        // What a supervisor found that is no more says nothing about now.
+        BTreeMap::new()
+    };
     let wanted = |row: &Row| {
         (arguments.all || row.is_worth_showing())
             && (arguments.names.is_empty() || arguments.names.iter().any(|name| row.is(name)))
@@ -20,7 +31,10 @@ pub(super) async fn run(invocation: &Invocation, arguments: &Ps) -> Result<Exit,
     let rows: Vec<Row> = observed
         .instances
         .values()
-        .map(|instance| Row::new(&stack, instance))
+        .map(|instance| {
+            let conditions = conditions::of(&observed, instance, declared.get(&instance.id));
+            Row::new(&stack, &observed, instance, conditions)
+        })
         .filter(wanted)
         .collect();
     if arguments.quiet {
@@ -34,6 +48,9 @@ pub(super) async fn run(invocation: &Invocation, arguments: &Ps) -> Result<Exit,
             for row in &rows {
                 invocation.screen.json_line(row)?;
             }
+        }
+        Format::Table if arguments.conditions => {
+            invocation.screen.table(&conditions_table(&rows, now))?;
         }
         Format::Table => invocation.screen.table(&table(&rows, now))?,
     }
@@ -53,6 +70,23 @@ fn table(rows: &[Row], now: i64) -> Table {
             row.ports_in_words(),
             row.age(now),
         ]);
+    }
+    table
+}
+
+fn conditions_table(rows: &[Row], now: i64) -> Table {
+    let mut table = Table::new(["NAME", "CONDITION", "STATUS", "SINCE", "REASON"]);
+    for row in rows {
+        for condition in row.conditions() {
+            let since = condition.since.map_or_else(|| "–".into(), |since| age(now - since));
+            table.row([
+                row.name.clone(),
+                condition.name.to_string(),
+                condition.status.to_string(),
+                since,
+                condition.reason.clone(),
+            ]);
+        }
     }
     table
 }

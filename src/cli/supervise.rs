@@ -34,11 +34,11 @@ async fn supervise(invocation: &Invocation) -> Result<Exit, CommandError> {
     let listener = server::listen(&directory).map_err(setup("the supervisor's socket"))?;
     let world = project::world(invocation)?;
     let stop = interrupt::listen(&invocation.screen)?;
-    let (supervisor, messages, news) = Supervisor::new(world, name.clone())?;
+    let (supervisor, messages, news) = Supervisor::new(world.clone(), name.clone())?;
     let hello = server::hello(name).map_err(setup("the supervisor"))?;
     tokio::spawn(narrate(invocation.screen.clone(), news.subscribe()));
     let (left, mut leaving) = watch::channel(false);
-    let office = Office { hello, messages, news };
+    let office = Office { hello, world, messages, news };
     let door = tokio::spawn(server::serve(listener, office, async move {
         // Its sender is dropped when the supervisor has ended, however it did.
         drop(leaving.wait_for(|left| *left).await);

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Watched, ask, record};
+use super::{Watched, ask, recall, record};
 use crate::engine::{EngineError, ErrorKind, error::Reason};
 use crate::event::{Events, What};
 use crate::observed::Health;
@@ -71,8 +71,8 @@ impl Drop for Inner {
 }
 
 impl Board {
-    /// A board with nobody on it. `changes` hears every answer that says
-    /// something else than the one before.
+    /// A board with nobody on it. `changes` hears every answer that brings another
+    /// verdict than the one before.
     pub fn new(changes: Option<mpsc::UnboundedSender<(InstanceId, Health)>>) -> Self {
         Self(Arc::new(Inner { monitors: Mutex::default(), changes }))
     }
@@ -190,20 +190,20 @@ async fn ask_on(
     let (stack, address) = (&patient.stack, patient.address);
     let watched = Watched { stack, id, kind, check, exec, address, directory: &directory };
     let grace_ends = Instant::now() + check.start_period;
-    let mut last: Option<Health> = None;
+    let mut last = recall(&directory);
     loop {
         let health = match ask(&watched).await {
             Ok(answer) => {
-                let in_grace = Instant::now() < grace_ends && !was_healthy(last.as_ref());
-                let failures = last.as_ref().map_or(0, |last| last.failures);
-                answer.counted(if in_grace { 0 } else { failures + 1 })
+                let in_grace = Instant::now() < grace_ends;
+                let now = jiff::Timestamp::now().as_second();
+                answer.after(last.as_ref(), in_grace, check.retries, now)
             }
             Err(error) => return error,
         };
         if let Err(error) = record(&watched, &health) {
             return error;
         }
-        let differs = last.as_ref().map(|last| last.healthy) != Some(health.healthy);
+        let differs = last.as_ref().map(|last| last.verdict) != Some(health.verdict);
         if let Some(changes) = changes.filter(|_| differs) {
             // A listener that has gone wants nothing any more.
             drop(changes.send((id.clone(), health.clone())));
@@ -214,10 +214,6 @@ async fn ask_on(
         let pause = if starting { check.start_interval } else { check.interval };
         sleep_until(Instant::now() + pause).await;
     }
-}
-
-fn was_healthy(last: Option<&Health>) -> bool {
-    last.is_some_and(|last| last.healthy)
 }
 
 fn said(health: &Health, tries: u32) -> String {

@@ -7,12 +7,13 @@ mod need;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::address::{Addresses, desired};
+use super::follow::{Causes, rests_until};
 use super::given::{Given, Initiative};
 use super::host::Ports;
 use super::network::Networks;
 use super::words::{why_it_rests, written};
 use super::{Blocked, Cause, Desired, Forward, Loss, Resource, Verb};
-use crate::observed::{ObservedInstance, Readiness, State};
+use crate::observed::{ObservedInstance, Readiness, State, Verdict};
 use crate::stack::definition::{ChangeClass, Difference};
 use crate::stack::{Condition, InstanceId, Kind, Port, Restart, Workload};
 use need::{Need, need};
@@ -148,7 +149,7 @@ pub(super) fn course_of_verb(
     if !existing.is_alive() || asked.restart.contains(id) {
         course.end(existing);
         course.verb = Some(if existing.is_alive() { Verb::Restart } else { Verb::Start });
-        course.causes.push(asked.cause(existing));
+        course.causes.extend(asked.causes(existing));
         course.run();
         look_at_ports(&mut course, existing);
     } else {
@@ -175,6 +176,8 @@ pub(super) enum By {
     Policy,
     /// Nobody's: the host has come up again.
     Boot,
+    /// Nobody's: what they depend on is well again.
+    Dependencies(Causes),
 }
 
 impl Asked {
@@ -182,14 +185,15 @@ impl Asked {
         self.start.contains(id) || self.restart.contains(id)
     }
 
-    fn cause(&self, existing: &ObservedInstance) -> Cause {
-        match self.by {
-            By::User(word) => Cause::Asked(word.into()),
-            By::Policy if existing.is_alive() => {
-                Cause::Seen("what it depends on was started again (restart: true)".into())
+    fn causes(&self, existing: &ObservedInstance) -> Vec<Cause> {
+        let seen = |words: &str| vec![Cause::Seen(words.to_owned())];
+        match &self.by {
+            By::User(word) => vec![Cause::Asked((*word).into())],
+            By::Dependencies(causes) => {
+                causes.get(&existing.id).cloned().unwrap_or_else(|| seen(&why_it_rests(existing)))
             }
-            By::Boot if existing.held => Cause::Seen("ran when the host went down".into()),
-            By::Policy | By::Boot => Cause::Seen(why_it_rests(existing)),
+            By::Boot if existing.held => seen("ran when the host went down"),
+            By::Policy | By::Boot => seen(&why_it_rests(existing)),
         }
     }
 }
@@ -238,7 +242,11 @@ fn settle(course: &mut Course, chosen: &Chosen<'_>, existing: &ObservedInstance,
         _ if unasked && existing.held && !existing.is_alive() => {
             course.causes.clear();
             course.blocked.clear();
-            course.reason = "stopped by hand".into();
+            let until = rests_until(chosen.given.observed, &existing.id);
+            course.reason = match until {
+                Some(until) => format!("stopped until {until}"),
+                None => "stopped by hand".into(),
+            };
         }
         Some(ChangeClass::Recreate) => recreate(course, existing),
         Some(ChangeClass::Restart) if existing.is_alive() => {
@@ -313,7 +321,7 @@ fn kept_reason(existing: &ObservedInstance, ignored_user_data: bool) -> String {
         _ if matches!(existing.ready, Readiness::Failed { .. }) => {
             "running, though cloud-init reported an error".into()
         }
-        _ if existing.health.as_ref().is_some_and(|health| !health.healthy) => {
+        _ if existing.verdict() == Some(Verdict::Unhealthy) => {
             "running, though its healthcheck fails".into()
         }
         _ => AS_IT_SHOULD_BE.into(),

@@ -11,6 +11,7 @@ use crate::stack::{InstanceId, Stack, Workload};
 
 /// What the user asked for besides the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Options {
     /// Only these workloads (and what they depend on); `None`: all.
     pub only: Option<BTreeSet<String>>,

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::course::{Asked, By, course_of_verb};
 use super::down::stop_order;
+use super::follow::Causes;
 use super::given::{Given, Options, Wait};
 use super::steps::Steps;
 use super::up::plan_with;
@@ -39,16 +40,18 @@ pub fn restart(
     run(stack, observed, facts, &Asked { start: BTreeSet::new(), restart, by: By::User("restart") })
 }
 
-/// Starts again what ended by itself, because its restart policy says so. Whoever
-/// depends on one of them with `restart: true` restarts, if it runs.
+/// Starts again what ended by itself, because its restart policy says so. Nobody else
+/// restarts for that: `restart: true` follows what a plan does to a dependency, and
+/// "excludes automated restart by the container runtime after the container dies"
+/// (<https://docs.docker.com/reference/compose-file/services/#depends_on>).
 pub fn revive(
     stack: &Stack,
     observed: &Observed,
     facts: &Facts,
     ids: &BTreeSet<InstanceId>,
 ) -> Plan {
-    let restart = dependents(stack, observed, ids).difference(ids).cloned().collect();
-    run(stack, observed, facts, &Asked { start: ids.clone(), restart, by: By::Policy })
+    let asked = Asked { start: ids.clone(), restart: BTreeSet::new(), by: By::Policy };
+    run(stack, observed, facts, &asked)
 }
 
 /// Starts again, as it was made, what ran when the host went down: `ran`, which was
@@ -94,7 +97,8 @@ fn dependents(
     runs.filter(|it| names.contains(it.id.workload.as_str())).map(|it| it.id.clone()).collect()
 }
 
-fn run(stack: &Stack, observed: &Observed, facts: &Facts, asked: &Asked) -> Plan {
+/// The plan of whatever starts or restarts what exists.
+pub(super) fn run(stack: &Stack, observed: &Observed, facts: &Facts, asked: &Asked) -> Plan {
     let options = Options {
         only: Some(asked.start.union(&asked.restart).map(|id| id.workload.clone()).collect()),
         no_deps: true,
@@ -107,7 +111,14 @@ fn run(stack: &Stack, observed: &Observed, facts: &Facts, asked: &Asked) -> Plan
 
 /// Stops these, dependents first. What it published is closed before.
 pub fn stop(observed: &Observed, stack: Option<&Stack>, ids: &BTreeSet<InstanceId>) -> Plan {
-    end(observed, stack, ids, &End { word: "stop", remove: false, stop: true })
+    end(observed, stack, ids, &End { word: "stop", why: None, remove: false, stop: true })
+}
+
+/// Stops these for the causes that are given, dependents first.
+pub(super) fn stop_for(observed: &Observed, stack: &Stack, causes: &Causes) -> Plan {
+    let ids = causes.keys().cloned().collect();
+    let end_of = End { word: "stop", why: Some(causes), remove: false, stop: true };
+    end(observed, Some(stack), &ids, &end_of)
 }
 
 /// Removes these; those that run only with `stop_first` (`rm -s`). A VM's disk
@@ -118,17 +129,31 @@ pub fn remove(
     ids: &BTreeSet<InstanceId>,
     stop_first: bool,
 ) -> Plan {
-    end(observed, stack, ids, &End { word: "rm", remove: true, stop: stop_first })
+    end(observed, stack, ids, &End { word: "rm", why: None, remove: true, stop: stop_first })
 }
 
 /// What `stop` and `rm` differ in.
-struct End {
+struct End<'a> {
     word: &'static str,
+    /// Where nobody asked for it.
+    why: Option<&'a Causes>,
     remove: bool,
     stop: bool,
 }
 
-fn end(observed: &Observed, stack: Option<&Stack>, ids: &BTreeSet<InstanceId>, end: &End) -> Plan {
+impl End<'_> {
+    fn causes(&self, id: &InstanceId) -> Vec<Cause> {
+        let why = self.why.and_then(|why| why.get(id)).cloned();
+        why.unwrap_or_else(|| vec![Cause::Asked(self.word.into())])
+    }
+}
+
+fn end(
+    observed: &Observed,
+    stack: Option<&Stack>,
+    ids: &BTreeSet<InstanceId>,
+    end: &End<'_>,
+) -> Plan {
     let mut plan = Plan::default();
     let mut steps = Steps::default();
     let mut stopped: BTreeMap<String, Vec<usize>> = BTreeMap::new();
@@ -147,7 +172,7 @@ fn end(observed: &Observed, stack: Option<&Stack>, ids: &BTreeSet<InstanceId>, e
 /// Lays out the end of one; the step that stops it.
 fn end_one(
     instance: &ObservedInstance,
-    end: &End,
+    end: &End<'_>,
     before: Vec<usize>,
     plan: &mut Plan,
     steps: &mut Steps,
@@ -174,7 +199,7 @@ fn end_one(
     plan.changes.push(Change {
         resource: resource(),
         verb: if end.remove { Verb::Remove } else { Verb::Stop },
-        causes: vec![Cause::Asked(end.word.into())],
+        causes: end.causes(id),
         loss: if instance.is_alive() { Loss::Downtime } else { Loss::None },
     });
     let mut last: Vec<usize> = Vec::new();

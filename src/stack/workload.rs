@@ -104,10 +104,38 @@ pub struct Attachment {
 pub struct Dependency {
     /// What is waited for.
     pub condition: Condition,
-    /// Whether the dependent restarts when this one is recreated or restarted.
+    /// Whether the dependent restarts when this one is recreated or restarted by a plan
+    /// (Compose's rule; not when its own restart policy starts it again:
+    /// <https://docs.docker.com/reference/compose-file/services/#depends_on>).
     pub restart: bool,
     /// Whether its absence is an error (`required: false` makes it a warning).
     pub required: bool,
+    /// What the dependent does when this one becomes unhealthy.
+    #[serde(default)]
+    pub on_unhealthy: OnUnhealthy,
+}
+
+/// What a dependent does when what it depends on becomes unhealthy.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnUnhealthy {
+    /// Nothing.
+    #[default]
+    Keep,
+    /// It rests until that one is healthy again.
+    Stop,
+    /// It restarts once that one is healthy again.
+    Restart,
+}
+
+impl std::fmt::Display for OnUnhealthy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Keep => "keep",
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+        })
+    }
 }
 
 /// The conditions of `depends_on`.

@@ -41,6 +41,31 @@ impl InstanceRecord {
     ) -> Result<Vec<Self>, StateError> {
         all(directories, stack, Self::read)
     }
+
+    /// Those that `names` mean: a copy by its own name, all copies by their
+    /// workload's, everything by none.
+    pub fn named(all: Vec<Self>, names: &[String]) -> Result<Vec<Self>, UnknownName> {
+        let is_named = |record: &Self, name: &String| {
+            record.id.workload == *name || record.id.to_string() == *name
+        };
+        if let Some(name) = names.iter().find(|name| !all.iter().any(|it| is_named(it, name))) {
+            let known = all.iter().map(|record| record.id.to_string()).collect();
+            return Err(UnknownName { name: name.clone(), known });
+        }
+        let wanted =
+            |record: &Self| names.is_empty() || names.iter().any(|name| is_named(record, name));
+        Ok(all.into_iter().filter(wanted).collect())
+    }
+}
+
+/// A name that nothing of the stack has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no `{name}`")]
+pub struct UnknownName {
+    /// As it was written.
+    pub name: String,
+    /// The names there are.
+    pub known: Vec<String>,
 }
 
 fn all(

@@ -15,7 +15,7 @@ use tokio::net::UnixStream;
 
 use super::protocol::{Hello, Order, Said, Status};
 use super::queue::Ticket;
-use super::server::{SOCKET, short_path};
+use super::server::{Refusal, SOCKET, short_path};
 use crate::shim;
 use crate::stack::StackName;
 use crate::state::Directories;
@@ -144,8 +144,11 @@ impl Client {
             }
             status => {
                 let body = answer.into_body().collect().await.map_err(ClientError::Broken)?;
-                let text = String::from_utf8_lossy(&body.to_bytes()).trim().to_owned();
-                Err(ClientError::Refused(format!("{status}: {text}")))
+                let text = match serde_json::from_slice::<Refusal>(&body.to_bytes()) {
+                    Ok(refusal) => refusal.error.message,
+                    Err(_) => status.to_string(),
+                };
+                Err(ClientError::Refused(text))
             }
         }
     }

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use super::drift;
 use super::intent::Intent;
 use super::protocol::Order;
 use super::{EXAMINE_EVERY, LOOK_AGAIN, Pending, Supervisor, minding};
+use super::{declared, drift};
 use crate::diagnostic::chain;
 use crate::event::{Event, What};
 use crate::health::Patient;
@@ -57,6 +57,8 @@ impl Supervisor {
             }
         };
         let found = drift::find(&plan, &intent.stack);
+        self.note_what_is_as_declared(&found.changes);
+        let Some(intent) = &self.intent else { return };
         self.say_what_drifted(&found.changes);
         self.drift = found.changes;
         if let Some(options) = found.correction {
@@ -65,6 +67,21 @@ impl Supervisor {
             let order = Order { goal, consent: Consent::default(), grace: None };
             self.orders.insert(ticket, Pending { order, replies: None });
         }
+    }
+
+    /// Takes note of who is as it was made, and since when.
+    fn note_what_is_as_declared(&mut self, changes: &[Change]) {
+        let Some(intent) = &self.intent else { return };
+        let now = jiff::Timestamp::now().as_second();
+        let found = declared::after_look(&self.declared, &intent.stack, changes, now);
+        if found == self.declared {
+            return;
+        }
+        if let Err(error) = declared::write(&self.world.directories.stack(&self.name), &found) {
+            // Lost, it only costs the times.
+            tracing::warn!(error = %chain(&error).join(": "), "cannot note what is as declared");
+        }
+        self.declared = found;
     }
 
     /// What is not as it was made and was not said before.

@@ -11,9 +11,9 @@ use tokio::task::AbortHandle;
 use super::protocol::Said;
 use super::{Message, SETTLE};
 use crate::diagnostic::chain;
-use crate::event::Event;
-use crate::observed::{Health, Observed, Restarts, State};
-use crate::stack::{InstanceId, StackName};
+use crate::event::{Event, Events};
+use crate::observed::{Health, Observed, Readiness, Restarts, State};
+use crate::stack::{InstanceId, Kind, StackName};
 use crate::state::{StateError, atomic};
 use crate::world::World;
 
@@ -25,16 +25,21 @@ pub(super) struct Exits(BTreeMap<InstanceId, Exit>);
 struct Exit {
     pid: i32,
     wait: AbortHandle,
+    /// Where a guest has not said yet how it is.
+    first_word: Option<AbortHandle>,
 }
 
 impl Drop for Exit {
     fn drop(&mut self) {
         self.wait.abort();
+        if let Some(first_word) = &self.first_word {
+            first_word.abort();
+        }
     }
 }
 
 impl Exits {
-    /// Has the end of every present run waited for, once.
+    /// Has the end of every present run waited for, once, and the first word of guests.
     pub(super) fn follow(
         &mut self,
         world: &World,
@@ -53,6 +58,11 @@ impl Exits {
             if self.0.get(id).is_some_and(|exit| exit.pid == pid) {
                 continue;
             }
+            let unheard = instance.kind == Kind::Vm && instance.ready == Readiness::Waiting;
+            let first_word = unheard.then(|| {
+                tokio::spawn(hear_guest(world.clone(), stack.clone(), id.clone(), outbox.clone()))
+                    .abort_handle()
+            });
             let (world, stack, ended) = (world.clone(), stack.clone(), id.clone());
             let (kind, outbox) = (instance.kind, outbox.clone());
             let wait = tokio::spawn(async move {
@@ -60,7 +70,7 @@ impl Exits {
                 drop(world.workloads(kind).exited(&stack, &ended).await);
                 drop(outbox.send(Message::Ended(ended)));
             });
-            self.0.insert(id.clone(), Exit { pid, wait: wait.abort_handle() });
+            self.0.insert(id.clone(), Exit { pid, wait: wait.abort_handle(), first_word });
         }
     }
 
@@ -68,6 +78,18 @@ impl Exits {
     pub(super) fn forget(&mut self, id: &InstanceId) {
         self.0.remove(id);
     }
+}
+
+/// Says that a guest has said how it is, whatever it said.
+async fn hear_guest(
+    world: World,
+    stack: StackName,
+    id: InstanceId,
+    outbox: mpsc::UnboundedSender<Message>,
+) {
+    let (silent, _) = Events::channel();
+    drop(world.vms.ready(&stack, &id, &silent).await);
+    drop(outbox.send(Message::Spoke(id)));
 }
 
 /// Passes on what happens to whoever asked for it and to whoever listens, until

@@ -1,17 +1,20 @@
 //! What a supervisor is asked to do: taken into line, begun, given up, done with.
 
 use std::path::Path;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+use super::declared;
 use super::intent::Intent;
 use super::looking::policies;
 use super::protocol::{Order, Said};
 use super::queue::{Nature, Ticket};
-use super::{Message, Pending, Supervisor, Work, minding};
+use super::{EXAMINE_EVERY, Message, Pending, Supervisor, Work, minding};
 use crate::autostart::ran;
 use crate::diagnostic::chain;
 use crate::event::Events;
+use crate::plan::follow::{self, Due};
 use crate::plan::{Action, Consent, Initiative};
 use crate::reconcile::{Goal, Manner, Report, Verb, reconcile};
 use crate::state::StateError;
@@ -25,9 +28,41 @@ impl Supervisor {
         let behind = self.working_on();
         drop(replies.send(Said::Accepted { ticket, behind }));
         self.orders.insert(ticket, Pending { order, replies: Some(replies) });
+        self.make_way();
         for ticket in given_up {
             self.give_up(ticket);
         }
+    }
+
+    /// What follows from health is done after whatever the user asks for: it is found
+    /// to be due again, or not any more.
+    fn make_way(&mut self) {
+        let Some(work) = &self.work else { return };
+        let follows = |pending: &Pending| matches!(pending.order.goal, Goal::Follow(_));
+        if self.orders.get(&work.ticket).is_some_and(follows) {
+            work.stop.send_replace(true);
+            self.followed = None;
+        }
+    }
+
+    /// Has done what dependents do about how their dependencies are, if anything is
+    /// due and nobody else wants something.
+    pub(super) fn follow(&mut self) {
+        let now = self.began.elapsed();
+        if !self.queue.is_idle() || self.leaving {
+            return;
+        }
+        let Some(intent) = &self.intent else { return };
+        let Some(due) = follow::due(&intent.stack, &self.observed) else { return };
+        let in_vain = |(tried, at): &(Due, Duration)| *tried == due && now < *at + EXAMINE_EVERY;
+        if self.followed.as_ref().is_some_and(in_vain) {
+            return;
+        }
+        self.followed = Some((due, now));
+        let goal = Goal::Follow(Box::new(intent.stack.clone()));
+        let (ticket, _) = self.queue.urge();
+        let order = Order { goal, consent: Consent::default(), grace: None };
+        self.orders.insert(ticket, Pending { order, replies: None });
     }
 
     pub(super) fn give_up(&mut self, ticket: Ticket) {
@@ -136,6 +171,8 @@ impl Supervisor {
         }
         if matches!(order, Some(Goal::Down { .. })) && report.is_complete() {
             self.intent = None;
+            self.declared.clear();
+            declared::forget(&self.world.directories.stack(&self.name));
             if let Err(error) = Intent::remove(&self.world.directories.stack(&self.name)) {
                 // It says what shall run, of a stack that does not: the next `up` replaces it.
                 tracing::warn!(error = %chain(&error).join(": "), "cannot forget what was wanted");
@@ -161,6 +198,7 @@ fn nature(goal: &Goal) -> Nature {
         Goal::Up(..) => Nature::Converges,
         Goal::Down { .. } => Nature::Ends,
         Goal::Verb { .. } => Nature::Once,
+        Goal::Follow(_) => Nature::Own,
     }
 }
 
@@ -169,6 +207,7 @@ fn is_own(goal: &Goal) -> bool {
     match goal {
         Goal::Verb { verb, .. } => *verb == Verb::Revive,
         Goal::Up(_, options) => options.initiative == Initiative::Supervisor,
+        Goal::Follow(_) => true,
         Goal::Down { .. } => false,
     }
 }

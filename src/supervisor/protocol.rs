@@ -2,11 +2,13 @@
 //! version only grows fields; what is not understood is ignored.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::queue::Ticket;
+use crate::conditions::Condition;
 use crate::event::Event;
 use crate::plan::Consent;
 use crate::reconcile::{Goal, Report};
@@ -23,6 +25,13 @@ pub struct Order {
     /// Replaces every workload's own grace period.
     #[serde(default)]
     pub grace: Option<Duration>,
+}
+
+/// Something to be planned: the body of `POST /v1/plan`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Proposal {
+    /// What is wanted.
+    pub goal: Goal,
 }
 
 /// The answer to an order, one JSON object a line.
@@ -86,6 +95,9 @@ pub struct Status {
     pub working_on: Option<String>,
     /// Every instance.
     pub instances: Vec<crate::observed::ObservedInstance>,
+    /// How each is, in conditions, by the instance's name.
+    #[serde(default)]
+    pub conditions: BTreeMap<String, Vec<Condition>>,
     /// What has been changed behind the stack's back, by resource.
     pub drift: Vec<crate::plan::Change>,
 }

@@ -5,10 +5,21 @@
 //! |---|---|
 //! | `GET /v1/version` | who answers ([`Hello`]) |
 //! | `GET /v1/status` | how things are ([`super::protocol::Status`]) |
-//! | `POST /v1/orders` | lines of [`Said`], until it is done |
+//! | `GET /v1/stack` | what the stack shall be, as the last `up` resolved it ([`crate::stack::Stack`]) |
+//! | `POST /v1/plan` | of a [`Proposal`]: what would be done, and why ([`crate::plan::Plan`]) |
+//! | `POST /v1/orders` | of an [`Order`]: lines of [`Said`], until it is done |
 //! | `DELETE /v1/orders/TICKET` | gives an order up |
 //! | `GET /v1/events` | what happens, as server-sent events |
+//! | `GET /v1/logs` | what workloads wrote, lines of [`LogLine`] |
 //! | `POST /v1/leave` | ends the supervisor; workloads go on |
+//!
+//! Whatever is no success is answered by a [`Refusal`]: 400 what is asked cannot be
+//! read, 403 the caller is not root, 404 there is nothing of that name, 405 not by that
+//! method, 409 it is another stack's, 413 the body is larger than 16 MiB, 500 the host
+//! could not be looked at, 503 the supervisor leaves.
+
+mod logs;
+mod refusal;
 
 use std::convert::Infallible;
 use std::fs::{self, File};
@@ -19,8 +30,9 @@ use std::path::{Path, PathBuf};
 
 use axum::body::{Body, Bytes};
 use axum::extract::connect_info::{ConnectInfo, Connected};
-use axum::extract::{Path as InPath, Request, State};
-use axum::http::{StatusCode, header};
+use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::{DefaultBodyLimit, Path as InPath, Request, State};
+use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
@@ -32,10 +44,17 @@ use tokio::net::{UnixListener, unix::UCred};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::Message;
-use super::protocol::{Hello, Order, Program, Said};
+use super::intent::Intent;
+use super::protocol::{Hello, Order, Program, Proposal, Said};
 use super::queue::Ticket;
+use crate::diagnostic::chain;
 use crate::event::Event;
+use crate::reconcile::look_and_plan;
 use crate::stack::StackName;
+use crate::world::World;
+
+pub use logs::LogLine;
+pub use refusal::{Refusal, Wrong};
 
 /// Version of what is said over the socket.
 pub const API: u32 = 1;
@@ -43,11 +62,21 @@ pub const API: u32 = 1;
 /// Name of the socket within the supervisor's directory.
 pub const SOCKET: &str = "api.sock";
 
+/// Bytes of the largest body: a stack of some thousand workloads.
+const LARGEST_BODY: usize = 16 << 20;
+
+/// The requests there are, for whoever asks for another.
+const REQUESTS: &str = "GET /v1/version, GET /v1/status, GET /v1/stack, POST /v1/plan, \
+                        POST /v1/orders, DELETE /v1/orders/TICKET, GET /v1/events, GET /v1/logs, \
+                        POST /v1/leave";
+
 /// What requests are answered from.
 #[derive(Debug, Clone)]
 pub struct Office {
     /// Who answers.
     pub hello: Hello,
+    /// What is looked at where nobody has to be asked.
+    pub world: World,
     /// To the task that owns the stack.
     pub messages: mpsc::UnboundedSender<Message>,
     /// What happens.
@@ -84,10 +113,16 @@ pub async fn serve(
     let router = Router::new()
         .route("/v1/version", get(version))
         .route("/v1/status", get(status))
+        .route("/v1/stack", get(stack))
+        .route("/v1/plan", post(plan))
         .route("/v1/orders", post(order))
         .route("/v1/orders/{ticket}", delete(give_up))
         .route("/v1/events", get(events))
+        .route("/v1/logs", get(logs::logs))
         .route("/v1/leave", post(leave))
+        .fallback(nothing_there)
+        .method_not_allowed_fallback(not_by_that_method)
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(middleware::from_fn(only_root))
         .with_state(office);
     let service = router.into_make_service_with_connect_info::<Peer>();
@@ -122,8 +157,18 @@ async fn only_root(ConnectInfo(peer): ConnectInfo<Peer>, request: Request, next:
     let own = nix::unistd::geteuid().as_raw();
     match peer.0 {
         Some(peer) if peer.uid() == 0 || peer.uid() == own => next.run(request).await,
-        _ => (StatusCode::FORBIDDEN, "only root may ask\n").into_response(),
+        _ => Wrong::new("only root may ask").answer(StatusCode::FORBIDDEN),
     }
+}
+
+async fn nothing_there(uri: Uri) -> Response {
+    let wrong = Wrong::new(format!("there is no `{}`", uri.path()));
+    wrong.help(format!("there are {REQUESTS}")).answer(StatusCode::NOT_FOUND)
+}
+
+async fn not_by_that_method(method: Method, uri: Uri) -> Response {
+    let wrong = Wrong::new(format!("`{}` does not take {method}", uri.path()));
+    wrong.help(format!("there are {REQUESTS}")).answer(StatusCode::METHOD_NOT_ALLOWED)
 }
 
 async fn version(State(office): State<Office>) -> Json<Hello> {
@@ -139,10 +184,50 @@ async fn status(State(office): State<Office>) -> Response {
     }
 }
 
-async fn order(State(office): State<Office>, Json(order): Json<Order>) -> Response {
+async fn stack(State(office): State<Office>) -> Response {
+    match Intent::read(&office.world.directories.stack(&office.hello.stack)) {
+        Ok(Some(intent)) => Json(intent.stack).into_response(),
+        Ok(None) => {
+            let wrong = Wrong::new("nothing of the stack shall run");
+            wrong.help("`windlass up` says what shall").answer(StatusCode::NOT_FOUND)
+        }
+        Err(error) => {
+            let wrong = Wrong::new(chain(&error).join(": "));
+            wrong.answer(StatusCode::INTERNAL_SERVER_ERROR)
+        }
+    }
+}
+
+/// Looks and plans by itself: whoever is at work is not waited for, and nothing is changed.
+async fn plan(State(office): State<Office>, body: Result<Bytes, BytesRejection>) -> Response {
+    let Proposal { goal } = match refusal::read(body) {
+        Ok(proposal) => proposal,
+        Err(refused) => return refused,
+    };
+    if *goal.stack() != office.hello.stack {
+        return anothers(&office);
+    }
+    match look_and_plan(&office.world, &goal).await {
+        Ok(plan) => Json(plan).into_response(),
+        Err(error) => {
+            let wrong = Wrong::new(chain(&error).join(": "));
+            wrong.answer(StatusCode::INTERNAL_SERVER_ERROR)
+        }
+    }
+}
+
+fn anothers(office: &Office) -> Response {
+    let wrong = Wrong::new(format!("this is the supervisor of `{}`", office.hello.stack));
+    wrong.answer(StatusCode::CONFLICT)
+}
+
+async fn order(State(office): State<Office>, body: Result<Bytes, BytesRejection>) -> Response {
+    let order: Order = match refusal::read(body) {
+        Ok(order) => order,
+        Err(refused) => return refused,
+    };
     if *order.goal.stack() != office.hello.stack {
-        let text = format!("this is the supervisor of `{}`\n", office.hello.stack);
-        return (StatusCode::CONFLICT, text).into_response();
+        return anothers(&office);
     }
     let (replies, said) = mpsc::unbounded_channel::<Said>();
     if office.messages.send(Message::Order(Box::new(order), replies)).is_err() {
@@ -156,7 +241,15 @@ async fn order(State(office): State<Office>, Json(order): Json<Order>) -> Respon
     ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
 }
 
-async fn give_up(State(office): State<Office>, InPath(ticket): InPath<Ticket>) -> Response {
+async fn give_up(
+    State(office): State<Office>,
+    ticket: Result<InPath<Ticket>, PathRejection>,
+) -> Response {
+    let Ok(InPath(ticket)) = ticket else {
+        let wrong = Wrong::new("a ticket is a number");
+        let help = "the first line of the answer to an order has it";
+        return wrong.help(help).answer(StatusCode::BAD_REQUEST);
+    };
     match office.messages.send(Message::GiveUp(ticket)) {
         Ok(()) => StatusCode::ACCEPTED.into_response(),
         Err(_) => leaving_now(),
@@ -196,7 +289,7 @@ async fn leave(State(office): State<Office>) -> Response {
 }
 
 fn leaving_now() -> Response {
-    (StatusCode::SERVICE_UNAVAILABLE, "this supervisor is leaving\n").into_response()
+    Wrong::new("this supervisor is leaving").answer(StatusCode::SERVICE_UNAVAILABLE)
 }
 
 fn as_line(said: &Said) -> serde_json::Result<Bytes> {

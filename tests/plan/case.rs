@@ -9,9 +9,11 @@ use std::time::Duration;
 use serde::Deserialize;
 use windlass::engine::fake::{Fake, Guest, Script};
 use windlass::facts::{Facts, PortOwner};
-use windlass::observed::{Exit, Observed, ObservedInstance, State};
+use windlass::observed::{Exit, Health, Observed, ObservedInstance, State, Verdict};
 use windlass::plan::display::{self, Screen};
-use windlass::plan::{self, Consent, DownOptions, Initiative, Options, Plan, Pull, Resource, Wait};
+use windlass::plan::{
+    self, Consent, DownOptions, Initiative, Options, Plan, Pull, Resource, Wait, follow,
+};
 use windlass::spec::{InMemory, Source};
 use windlass::stack::{self, Healthcheck, ImageSource, InstanceId, Kind, Probe, Protocol, Stack};
 
@@ -60,6 +62,8 @@ enum Verb {
     Remove,
     /// The host has come up again.
     Resume,
+    /// What dependents do about how their dependencies are.
+    Follow,
 }
 
 #[derive(Deserialize, Default)]
@@ -112,6 +116,10 @@ enum Happening {
     RuleDeleted,
     DockerRestarted,
     Reboot,
+    Unhealthy(String),
+    HealthyAgain(String),
+    /// The supervisor did what dependents do about it.
+    Followed,
 }
 
 impl Case {
@@ -167,9 +175,22 @@ impl Case {
             }
         }
         for happening in &self.then {
+            if let (Happening::Followed, Some(stack)) = (happening, before) {
+                self.follow(stack, &fake);
+            }
             fake.meddle(|observed| happening.to(observed));
         }
         fake
+    }
+
+    fn follow(&self, stack: &Stack, fake: &Fake) {
+        let observed = fake.observed();
+        let due = follow::due(stack, &observed).expect("something is due");
+        let plan = follow::follow(stack, &observed, &self.host.facts(), &due);
+        fake.meddle(|observed| observed.answers = due.answers);
+        for step in &plan.steps {
+            fake.perform(&step.action).expect("it works");
+        }
     }
 
     fn plan(&self, now: &Stack, observed: &Observed) -> Plan {
@@ -196,6 +217,10 @@ impl Case {
             Verb::Resume => {
                 let ran = ids.into_iter().filter(|id| self.ran.contains(&id.workload)).collect();
                 plan::resume(now, observed, &facts, &ran)
+            }
+            Verb::Follow => {
+                let due = follow::due(now, observed).expect("something is due");
+                follow::follow(now, observed, &facts, &due)
             }
             Verb::Remove => plan::remove(observed, Some(now), &ids, false),
         }
@@ -325,6 +350,12 @@ fn end(instance: &mut ObservedInstance, code: Option<i32>, out_of_memory: bool) 
     instance.health = None;
 }
 
+fn judge(instance: &mut ObservedInstance, verdict: Verdict) {
+    let healthy = verdict == Verdict::Healthy;
+    let (failures, output) = (u32::from(!healthy) * 3, String::new());
+    instance.health = Some(Health { healthy, failures, output, at: 0, verdict, since: 0 });
+}
+
 impl Happening {
     fn to(&self, observed: &mut Observed) {
         match self {
@@ -363,6 +394,10 @@ impl Happening {
             Self::NameServerDied(name) => {
                 observed.networks.get_mut(name).expect("a network").names_alive = false;
             }
+            Self::Unhealthy(name) => judge(find(observed, name), Verdict::Unhealthy),
+            Self::HealthyAgain(name) => judge(find(observed, name), Verdict::Healthy),
+            // Done by calls, not by hand.
+            Self::Followed => {}
             Self::RuleDeleted => drop(observed.firewall.as_mut().expect("a table").pop_first()),
             Self::DockerRestarted => {
                 for network in observed.networks.values_mut() {

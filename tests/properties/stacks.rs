@@ -7,7 +7,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use windlass::stack::{
     Condition, Dependency, Drift, Healthcheck, ImageSource, Kind, Mount, MountSource, Network,
-    Port, Probe, Protocol, Restart, Role, Stack, StackName, Vm, Volume, VolumeKind, Workload,
+    OnUnhealthy, Port, Probe, Protocol, Restart, Role, Stack, StackName, Vm, Volume, VolumeKind,
+    Workload,
     vm::{CloudInit, Disk, Document, OnChange},
     workload::Attachment,
 };
@@ -144,7 +145,7 @@ prop_compose! {
         (memory, networks, alias, published, volume) in
             (1_u64..3, prop::collection::vec(any::<bool>(), NETWORKS.len()), any::<bool>(), 0_u8..4, any::<bool>()),
         (check, depends_on, restart, user_data, on_change) in
-            (any::<bool>(), prop::collection::vec((prop::bool::weighted(0.4), 0_u8..3, any::<bool>()), NAMES.len()), 0_u8..3, 0_u8..3, 0_u8..3),
+            (any::<bool>(), prop::collection::vec((prop::bool::weighted(0.4), 0_u8..9, any::<bool>()), NAMES.len()), 0_u8..3, 0_u8..3, 0_u8..3),
     ) -> Draft {
         Draft { vm, replicas, image, environment, cpus, memory, networks, alias, published, volume,
             check, depends_on, restart, user_data, on_change }
@@ -166,12 +167,15 @@ impl Draft {
         workload.restart =
             [Restart::No, Restart::Always, Restart::OnFailure(None)][usize::from(self.restart)];
         workload.healthcheck = self.check.then(healthcheck);
-        for (before, (wanted, condition, restart)) in NAMES[..index].iter().zip(&self.depends_on) {
+        for (before, (wanted, choice, restart)) in NAMES[..index].iter().zip(&self.depends_on) {
             if *wanted && present.contains(before) {
                 let condition =
                     [Condition::ServiceStarted, Condition::ServiceReady, Condition::ServiceHealthy]
-                        [usize::from(*condition)];
-                let dependency = Dependency { condition, restart: *restart, required: true };
+                        [usize::from(*choice % 3)];
+                let on_unhealthy = [OnUnhealthy::Keep, OnUnhealthy::Stop, OnUnhealthy::Restart]
+                    [usize::from(*choice / 3)];
+                let dependency =
+                    Dependency { condition, restart: *restart, required: true, on_unhealthy };
                 workload.depends_on.insert((*before).into(), dependency);
             }
         }

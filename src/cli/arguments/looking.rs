@@ -74,6 +74,9 @@ pub struct Ps {
     /// Names alone
     #[arg(short, long)]
     pub quiet: bool,
+    /// How each is, condition by condition, with the reason and since when
+    #[arg(long, conflicts_with = "quiet")]
+    pub conditions: bool,
 }
 
 /// Arguments of `logs`.

@@ -5,7 +5,11 @@
 use serde::Serialize;
 
 use crate::cli::ui::words::age;
-use crate::observed::{Exit, Health, ObservedInstance, Readiness, Restarts, State};
+use crate::conditions::{Condition, Name, Status};
+use crate::observed::{
+    Exit, Health, Observed, ObservedInstance, Readiness, Restarts, State, Verdict,
+};
+use crate::plan::follow::rests_until;
 use crate::plan::words::ordinal;
 use crate::stack::{Kind, Port, StackName};
 
@@ -20,7 +24,7 @@ pub(super) struct Row {
     pub(super) image: String,
     /// Compose's words: `created running paused exited`.
     state: &'static str,
-    /// Compose's words: `healthy unhealthy`, or nothing.
+    /// Compose's words: `starting healthy unhealthy`, or nothing.
     health: &'static str,
     exit_code: i32,
     address: String,
@@ -32,9 +36,24 @@ pub(super) struct Row {
     /// Why a VM is emulated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) emulated: Option<String>,
+    conditions: Vec<Shown>,
     #[serde(skip)]
     found: Found,
 }
+
+/// A condition, with the field names of the rest.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase", remote = "Condition")]
+struct ConditionFields {
+    name: Name,
+    status: Status,
+    reason: String,
+    since: Option<i64>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
+struct Shown(#[serde(with = "ConditionFields")] Condition);
 
 /// What the words are made from.
 #[derive(Debug, Clone)]
@@ -44,6 +63,8 @@ struct Found {
     health: Option<Health>,
     held: bool,
     restarts: Restarts,
+    /// For what it rests: `db is healthy`.
+    until: Option<String>,
 }
 
 /// A published port, as Compose writes it.
@@ -60,14 +81,14 @@ struct Publisher {
 }
 
 impl Row {
-    pub(super) fn new(stack: &StackName, instance: &ObservedInstance) -> Self {
+    pub(super) fn new(
+        stack: &StackName,
+        observed: &Observed,
+        instance: &ObservedInstance,
+        conditions: Vec<Condition>,
+    ) -> Self {
         let addresses: Vec<String> = instance.addresses.values().map(ToString::to_string).collect();
-        let pid = match instance.state {
-            State::Running { pid } | State::Paused { pid } | State::Degraded { pid, .. } => {
-                Some(pid)
-            }
-            State::HalfMade | State::Created | State::Exited(_) => None,
-        };
+        let pid = instance.pid();
         Self {
             name: instance.id.to_string(),
             kind: instance.kind,
@@ -82,20 +103,28 @@ impl Row {
             pid,
             since: instance.since,
             emulated: instance.emulated.clone(),
+            conditions: conditions.into_iter().map(Shown).collect(),
             found: Found {
                 state: instance.state.clone(),
                 ready: instance.ready.clone(),
                 health: instance.health.clone(),
                 held: instance.held,
                 restarts: instance.restarts,
+                until: rests_until(observed, &instance.id),
             },
         }
     }
 
-    /// Without `-a`, what the user stopped by hand is not shown; a one-shot that
-    /// has completed and whatever failed is: both are part of what happened.
+    /// How it is, condition by condition.
+    pub(super) fn conditions(&self) -> impl Iterator<Item = &Condition> {
+        self.conditions.iter().map(|Shown(condition)| condition)
+    }
+
+    /// Without `-a`, what the user stopped by hand is not shown; a one-shot that has
+    /// completed, whatever failed and what rests for a dependency's sake is: all are part
+    /// of what happened.
     pub(super) fn is_worth_showing(&self) -> bool {
-        self.pid.is_some() || !self.found.held
+        self.pid.is_some() || !self.found.held || self.found.until.is_some()
     }
 
     /// Whether `name` means this one: its own name, or its workload's.
@@ -117,6 +146,9 @@ impl Row {
     fn ended(&self, exit: &Exit, now: i64) -> String {
         let ended = ended(exit, self.found.held);
         let restarts = &self.found.restarts;
+        if let Some(until) = &self.found.until {
+            return format!("{ended} until {until}");
+        }
         match (self.found.held, restarts.due, restarts.gave_up) {
             (false, Some(due), _) => {
                 let pause = age((due - now).max(0));
@@ -145,7 +177,7 @@ impl Row {
         match &self.found.health {
             None => ready.into(),
             Some(health) => {
-                let word = if health.healthy { "healthy" } else { "unhealthy" };
+                let word = verdict(health);
                 let ago = age(now - health.at);
                 match self.kind {
                     Kind::Vm => format!("{ready}, {word} ({ago} ago)"),
@@ -187,9 +219,16 @@ fn composes_state(instance: &ObservedInstance) -> &'static str {
 
 fn composes_health(instance: &ObservedInstance) -> &'static str {
     match &instance.health {
-        Some(health) if instance.is_alive() && health.healthy => "healthy",
-        Some(_) if instance.is_alive() => "unhealthy",
+        Some(health) if instance.is_alive() => verdict(health),
         _ => "",
+    }
+}
+
+fn verdict(health: &Health) -> &'static str {
+    match health.verdict {
+        Verdict::Starting => "starting",
+        Verdict::Healthy => "healthy",
+        Verdict::Unhealthy => "unhealthy",
     }
 }
 

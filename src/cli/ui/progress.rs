@@ -99,6 +99,7 @@ impl Row {
             | What::Again { .. }
             | What::GaveUp { .. }
             | What::Health { .. }
+            | What::Follows { .. }
             | What::Drifted { .. } => self.notes.extend(in_words(what)),
             What::Progress { text } => match &mut self.phase {
                 Phase::Running { progress, .. } => *progress = Some(text.clone()),
@@ -301,6 +302,7 @@ fn in_words(what: &What) -> Option<String> {
             Some(said) => format!("unhealthy: {}", said.trim()),
             None => "unhealthy".into(),
         },
+        What::Follows { because } => because.clone(),
         What::Drifted { causes } => format!("not as it was made: {}", causes.join("; ")),
         What::Failed { reason } => format!("failed: {reason}"),
         What::NotStarted { needs } => format!("not started: needs {needs}"),

@@ -140,6 +140,7 @@ pub(super) fn start(home: &Home, desired: &Desired) -> Result<()> {
         atomic::write_cache(&run.join(STOP_FILE), &stopping(desired, &image)?)?;
         // The state before this run is not this run's.
         drop(fs::remove_file(home.exit_file(&desired.stack, &desired.id)));
+        drop(fs::remove_file(directory.join(crate::health::FILE)));
         home.launcher.launch(&spec)?;
     }
     if record.held || !record.ever_ready {

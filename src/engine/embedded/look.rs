@@ -93,6 +93,7 @@ fn instance(
         held: record.held,
         ever_ready: record.ever_ready,
         ready: if running { Readiness::Ready } else { Readiness::Waiting },
+        ready_since: None,
         health: if running { health(directory, since) } else { None },
         image_check: None,
         drift,

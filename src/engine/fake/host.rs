@@ -9,7 +9,7 @@ use crate::network::NetworkPlan;
 use crate::network::zone::Zone;
 use crate::observed::{
     Exit, Health, Observed, ObservedInstance, ObservedNetwork, ObservedVolume, Readiness, Restarts,
-    State,
+    State, Verdict,
 };
 use crate::plan::{Action, Desired, Forward};
 use crate::stack::{Condition, ImageSource, InstanceId, Kind, Port, Volume, VolumeKind};
@@ -166,6 +166,7 @@ impl Host {
             held: false,
             ever_ready: false,
             ready: Readiness::Waiting,
+            ready_since: None,
             health: None,
             image_check: None,
             drift: BTreeMap::new(),
@@ -238,7 +239,9 @@ impl Host {
             _ => Readiness::Ready,
         };
         let healthy = matches!(guest, Guest::Well);
-        let result = Health { healthy, failures: 0, output: String::new(), at: 0 };
+        let verdict = if healthy { Verdict::Healthy } else { Verdict::Unhealthy };
+        let output = String::new();
+        let result = Health { healthy, failures: 0, output, at: 0, verdict, since: 0 };
         instance.health = (checked && guest != Guest::Silent).then_some(result);
         instance.ever_ready |= instance.ready == Readiness::Ready;
         instance.minded = instance.is_alive();
@@ -338,6 +341,12 @@ impl Host {
         if let Some(instance) = self.observed.instances.get_mut(id) {
             instance.forwarded.clear();
         }
+    }
+
+    /// Whether somebody made its healthcheck fail.
+    pub(super) fn is_unwell(&self, id: &InstanceId) -> bool {
+        let instance = self.observed.instances.get(id);
+        instance.and_then(|it| it.health.as_ref()).is_some_and(|health| !health.healthy)
     }
 
     /// Whether a condition holds; in memory nothing changes by waiting.

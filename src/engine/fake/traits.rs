@@ -122,8 +122,9 @@ impl Workloads for FakeWorkloads {
 impl Exec for FakeWorkloads {
     /// Succeeds where the workload is well.
     async fn exec(&self, _: &StackName, id: &InstanceId, _: &ExecCommand) -> Result<ExecOutput> {
-        self.fake.call(|_, script| {
-            let code = i32::from(script.behaviour(&id.workload) != Guest::Well);
+        self.fake.call(|host, script| {
+            let well = script.behaviour(&id.workload) == Guest::Well && !host.is_unwell(id);
+            let code = i32::from(!well);
             Ok(ExecOutput { code, output: String::new() })
         })
     }

@@ -53,6 +53,7 @@ impl Qemu {
             ever_ready: record.ever_ready
                 || ready == Readiness::Ready
                 || said_once.is_some_and(|word| word.errors.is_empty()),
+            ready_since: said_at(&place).filter(|_| ready != Readiness::Waiting),
             ready,
             health: health(&place, alive.as_ref()),
             image_check: None,
@@ -65,6 +66,11 @@ impl Qemu {
             id: record.id,
         })
     }
+}
+
+/// When the guest last said something: the file only grows.
+fn said_at(place: &Place) -> Option<i64> {
+    Some(place.ready().metadata().ok()?.mtime())
 }
 
 /// What the root disk takes on the host; a sparse file's holes do not count.
@@ -111,7 +117,6 @@ fn rest(place: &Place, record: &InstanceRecord) -> Result<(State, i64), QemuErro
     }
     // QEMU writes there from its first moment on.
     if let Ok(meta) = place.console().metadata() {
-        use std::os::unix::fs::MetadataExt;
         let at = meta.mtime();
         return Ok((State::Exited(Exit { code: None, out_of_memory: false, at }), at));
     }

@@ -95,6 +95,7 @@ static DEPENDENCY: Object = Object {
         key("condition", Form::Words(CONDITIONS)),
         key("restart", Form::Bool),
         key("required", Form::Bool),
+        key("on_unhealthy", Form::Words(&["keep", "stop", "restart"])),
     ],
     required: &[],
 };

@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 use crate::stack::health::format_duration;
 use crate::stack::workload::{SecretFile, SecretSource};
 use crate::stack::{
-    CloudInit, Condition, Container, Healthcheck, Mount, MountSource, OnChange, Port, Probe,
-    Restart, Role, Vm, Workload,
+    CloudInit, Condition, Container, Healthcheck, Mount, MountSource, OnChange, OnUnhealthy, Port,
+    Probe, Restart, Role, Vm, Workload,
 };
 
 type Fields = BTreeMap<String, String>;
@@ -54,7 +54,11 @@ fn common(workload: &Workload, fields: &mut Fields) {
     }
     for (name, dependency) in &workload.depends_on {
         let restart = if dependency.restart { ", restart" } else { "" };
-        let value = format!("{}{restart}", condition(dependency.condition));
+        let unhealthy = match dependency.on_unhealthy {
+            OnUnhealthy::Keep => String::new(),
+            policy => format!(", on_unhealthy: {policy}"),
+        };
+        let value = format!("{}{restart}{unhealthy}", condition(dependency.condition));
         fields.insert(format!("depends_on.{name}"), value);
     }
     if !workload.ports.is_empty() {

@@ -8,7 +8,9 @@ use super::field::{duration, items, pairs, text, texts, truth};
 use super::{Resolver, Written, among};
 use crate::diagnostic::Diagnostic;
 use crate::stack::workload::Attachment;
-use crate::stack::{Condition, Dependency, MountSource, Restart, Role, Volume, Workload};
+use crate::stack::{
+    Condition, Dependency, MountSource, OnUnhealthy, Restart, Role, Volume, Workload,
+};
 use crate::yaml::Node;
 
 const POLICIES: &[&str] = &["no", "always", "on-failure", "unless-stopped"];
@@ -203,7 +205,12 @@ fn dependencies(node: &Node) -> BTreeMap<String, Dependency> {
             };
             let (restart, required) =
                 (truth(&entry.value, "restart"), truth(&entry.value, "required"));
-            (name.clone(), Dependency { condition, restart, required })
+            let on_unhealthy = match text(&entry.value, "on_unhealthy").as_deref() {
+                Some("stop") => OnUnhealthy::Stop,
+                Some("restart") => OnUnhealthy::Restart,
+                _ => OnUnhealthy::Keep,
+            };
+            (name.clone(), Dependency { condition, restart, required, on_unhealthy })
         })
         .collect()
 }

@@ -21,6 +21,7 @@ fn seen(state: State, held: bool) -> Observed {
         held,
         ever_ready: true,
         ready: Readiness::Ready,
+        ready_since: None,
         health: None,
         drift: BTreeMap::new(),
         forwarded: BTreeSet::new(),

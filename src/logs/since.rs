@@ -1,4 +1,4 @@
-//! `--since`: a time, or how long ago. Pure.
+//! `since`: a time, or how long ago. Pure.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use jiff::civil::{Date, DateTime};
@@ -9,7 +9,7 @@ use crate::stack::health::parse_duration;
 
 /// Reads `2026-11-02T10:00:00Z`, the same without zone or time of day (in
 /// `zone`), seconds since the epoch, or a duration before `now`.
-pub(super) fn parse(text: &str, now: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+pub fn parse(text: &str, now: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Some(time);
     }
