@@ -20,6 +20,8 @@ use serde_json::Value;
 struct Followed {
     stack: Scenario,
     running: Option<Running>,
+    /// Of the loop: variables besides those of every command.
+    environment: Vec<(String, String)>,
 }
 
 /// A running loop, and what it says.
@@ -32,13 +34,16 @@ struct Running {
 impl Followed {
     /// A repository whose first commit is this stack file; nobody follows it yet.
     fn new(name: &str, stack_file: &str) -> Option<Self> {
-        let stack = Scenario::containers(name, "services: {}\n")?;
-        let followed = Self { stack, running: None };
+        Scenario::containers(name, "services: {}\n").map(|stack| Self::of(stack, stack_file))
+    }
+
+    fn of(stack: Scenario, stack_file: &str) -> Self {
+        let followed = Self { stack, running: None, environment: Vec::new() };
         fs::create_dir_all(followed.repository()).expect("a directory");
         followed.git(&["init", "--quiet", "--initial-branch=main"]);
         followed.commit("First", stack_file);
         followed.settings("");
-        Some(followed)
+        followed
     }
 
     fn repository(&self) -> PathBuf {
@@ -88,6 +93,7 @@ impl Followed {
         let mut program = self
             .stack
             .command(&["gitops", "run", "gitops.yaml"])
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -413,6 +419,16 @@ fn a_repository_that_cannot_be_reached_keeps_what_runs_also_when_the_loop_begins
     assert_eq!(shop_.gitops(&["approve", &rewritten]).code, 0);
     shop_.sync(0);
     assert_eq!(shop_.variable("web", "LEVEL"), "three");
+
+    // Another branch is chosen on purpose: it need not descend from what runs.
+    shop_.end(rustix::process::Signal::TERM);
+    shop_.git(&["checkout", "--quiet", "-b", "other", "HEAD~1"]);
+    shop_.commit("Another", &shop("four"));
+    let file = fs::read_to_string(shop_.stack.project().join("gitops.yaml")).expect("there");
+    shop_.stack.write("gitops.yaml", &file.replace("ref: main", "ref: other"));
+    shop_.follow();
+    shop_.sync(0);
+    assert_eq!(shop_.runs(), "Another");
     shop_.finish();
 }
 
@@ -592,4 +608,86 @@ fn the_unit_is_written_and_taken_away() {
     assert_eq!(removed.code, 0, "{}", removed.stderr);
     assert_eq!(fs::read_dir(&units).expect("there").count(), 0);
     assert!(!shop_.directory().exists());
+}
+
+/// Says what it was asked, and does it on this host.
+const SSH: &str = "#!/bin/sh
+printf '%s\\n' \"$@\" >> WITNESS
+eval \"last=\\${$#}\"
+exec sh -c \"$last\"
+";
+
+#[test]
+fn ssh_is_given_the_deploy_key_and_never_asks() {
+    use std::os::unix::fs::PermissionsExt;
+    let Some(mut shop_) = Followed::new("go-ssh", SHOP) else { return };
+    let project = shop_.stack.project();
+    let witness = project.join("witness");
+    shop_.stack.write("bin/ssh", &SSH.replace("WITNESS", &witness.display().to_string()));
+    let executable = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(project.join("bin/ssh"), executable).expect("permitted");
+    shop_.stack.write("my key", "secret");
+    fs::set_permissions(project.join("my key"), fs::Permissions::from_mode(0o644)).expect("so");
+    let path = std::env::var("PATH").expect("a path");
+    shop_.environment =
+        vec![("PATH".to_owned(), format!("{}:{path}", project.join("bin").display()))];
+    let text = format!(
+        "repo: git@forge.example.org:{}\nref: main\nname: {}\ninterval: 1h\n\
+         deploy_key: ./my key\nknown_hosts: /dev/null\n",
+        shop_.repository().display(),
+        shop_.stack.name()
+    );
+    shop_.stack.write("gitops.yaml", &text);
+    shop_.follow();
+    let open = shop_.sync(1);
+    assert!(open.stderr.contains("can be read by others (mode 644)"), "{}", open.stderr);
+    assert!(!witness.exists(), "such a key is not used");
+
+    fs::set_permissions(project.join("my key"), fs::Permissions::from_mode(0o600)).expect("so");
+    shop_.sync(0);
+    assert_eq!(shop_.names(), ["db", "web"]);
+    let asked = fs::read_to_string(&witness).expect("asked");
+    let key = project.join("my key").display().to_string();
+    for word in ["BatchMode=yes", "IdentitiesOnly=yes", "StrictHostKeyChecking=yes", &key] {
+        assert!(asked.lines().any(|line| line == word), "{word}: {asked}");
+    }
+    assert!(asked.lines().any(|line| line == "git@forge.example.org"), "{asked}");
+    shop_.finish();
+}
+
+const MACHINE: &str = "
+vms:
+  db:
+    image: debian:12
+    cpus: 2
+    memory: 768MiB
+    cloud_init: { user_data: ./db.yaml, on_change: replace }
+";
+
+#[test]
+fn data_is_never_replaced_without_approval_not_even_that_of_a_vm() {
+    let Some(stack) = Scenario::vms("go-data", "services: {}\n") else { return };
+    stack.write("repository/db.yaml", "#cloud-config\nruncmd: [ 'echo one > /root/which' ]\n");
+    let mut shop_ = Followed::of(stack, MACHINE);
+    shop_.settings("policy: { health_deadline: 15m, max_removals: 100% }\n");
+    shop_.follow();
+    shop_.sync(0);
+    let db = shop_.stack.pid("db");
+    let user_data = "#cloud-config\nruncmd: [ 'echo two > /root/which' ]\n";
+    shop_.stack.write("repository/db.yaml", user_data);
+    let second = shop_.commit("Other data", MACHINE);
+    let sync = shop_.sync(5);
+    assert!(sync.stderr.contains("would be set aside"), "{}", sync.stderr);
+    assert_eq!(shop_.stack.pid("db"), db);
+    // The candidate's file was judged, and is not in place.
+    let in_place = fs::read_to_string(shop_.directory().join("tree/db.yaml")).expect("there");
+    assert!(in_place.contains("one"), "{in_place}");
+
+    assert_eq!(shop_.gitops(&["approve", &second]).code, 0);
+    shop_.sync(0);
+    assert_ne!(shop_.stack.pid("db"), db);
+    assert_eq!(shop_.stack.ok(&["exec", "db", "cat", "/root/which"]).stdout, "two\n");
+    let kept = shop_.stack.ok(&["volumes"]).stdout;
+    assert!(kept.contains("db.old-1"), "{kept}");
+    shop_.finish();
 }

@@ -159,7 +159,8 @@ impl<'a> Loop<'a> {
         }
         let approval = wishes.approval.as_ref().filter(|approval| approval.serial > taken);
         if let Some(approval) = approval {
-            self.learn(News::Approved(approval.clone()));
+            let lines = self.learn(News::Approved(approval.clone()));
+            self.say(lines);
         }
         self.record.taken = wishes.serial;
     }
@@ -189,18 +190,22 @@ impl<'a> Loop<'a> {
             Ok((revision, rewrites)) => News::Fetched { revision, rewrites },
             Err(error) => News::NotFetched(trouble(&error)),
         };
-        self.learn(news);
+        let lines = self.learn(news);
         if std::mem::take(&mut self.afresh) {
             self.learn(News::Afresh);
             (self.settled, self.quietly) = (false, true);
         }
-        self.keep().await
+        self.keep().await?;
+        self.say(lines);
+        Ok(())
     }
 
     async fn fetched(&self) -> Result<(Revision, Option<String>), GitError> {
         let revision = self.git.fetch().await?;
-        let running = self.record.running.as_ref().map(|running| &running.revision.commit);
-        let rewrites = match running {
+        // Another ref or repository was chosen on purpose: its history is another one.
+        let chosen_anew = self.record.head.is_none();
+        let running = self.record.running.as_ref().filter(|_| !chosen_anew);
+        let rewrites = match running.map(|running| &running.revision.commit) {
             Some(running) if !self.git.descends(&revision.commit, running).await? => {
                 Some(running.clone())
             }
@@ -215,8 +220,9 @@ impl<'a> Loop<'a> {
             Ok(()) => self.hands.judge(rewrites).await,
             Err(error) => Verdict::Blocked(trouble(&error)),
         };
-        self.learn(News::Judged(verdict));
+        let lines = self.learn(News::Judged(verdict));
         self.store.write(&self.record)?;
+        self.say(lines);
         Ok(())
     }
 
@@ -233,8 +239,10 @@ impl<'a> Loop<'a> {
         if outcome != Outcome::Stopped && intention.act != Act::Restore {
             self.settled = true;
         }
-        self.learn(News::Acted(intention, outcome));
-        self.keep().await
+        let lines = self.learn(News::Acted(intention, outcome));
+        self.keep().await?;
+        self.say(lines);
+        Ok(())
     }
 
     async fn announce(&self, intention: &Intention) {
@@ -253,9 +261,10 @@ impl<'a> Loop<'a> {
         self.say(left_out.into_iter().map(Line::Warned));
     }
 
-    fn learn(&mut self, news: News) {
-        let lines = learn(&mut self.record, &self.settings.policy, Timestamp::now(), news);
-        self.say(lines);
+    /// What there is to say is said once the record is written: who hears it may
+    /// look there.
+    fn learn(&mut self, news: News) -> Vec<Line> {
+        learn(&mut self.record, &self.settings.policy, Timestamp::now(), news)
     }
 
     fn say(&self, lines: impl IntoIterator<Item = Line>) {

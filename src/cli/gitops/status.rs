@@ -94,7 +94,8 @@ fn text(
     if let Some(intention) = &record.intention {
         say("doing", format!("{}: {}", intention.revision, intention.why));
     }
-    if let Some(head) = &record.head {
+    let being_done = record.intention.as_ref().map(|intention| &intention.revision);
+    if let Some(head) = record.head.as_ref().filter(|head| being_done != Some(&head.revision)) {
         for (what, text) in of_head(head) {
             say(what, text);
         }
@@ -169,5 +170,53 @@ pub(super) fn outcome(invocation: &Invocation, record: &Record) -> Exit {
         Standing::Waits { .. } => Exit::Refused,
         Standing::Wrong { .. } => Exit::StackFile,
         Standing::Blocked { .. } | Standing::Failed { .. } => Exit::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gitops::gates::Gates;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn revision(digit: &str, subject: &str) -> Revision {
+        Revision { commit: digit.repeat(40), subject: subject.to_owned() }
+    }
+
+    /// One runs after another one failed, and a third one waits.
+    fn record() -> Record {
+        let (good, bad) = (revision("a", "Raise the limits"), revision("b", "Faster"));
+        let mut record = Record::new("main of https://git.example.org/shop.git".to_owned());
+        record.good = Some(good.clone());
+        record.history = vec![
+            Past { revision: bad, at: at(7000), came: Came::Failed { reason: "slow".into() } },
+            Past { revision: good.clone(), at: at(0), came: Came::Good },
+        ];
+        let why = "rolled back: bbbbbbbbbb failed: slow".to_owned();
+        record.running = Some(Running { revision: good, since: at(7100), why });
+        let removed = ["cron", "mail"].map(str::to_owned).into();
+        let gates = Gates { removed, existing: 3, ..Gates::default() };
+        record.head = Some(Head {
+            revision: revision("c", "Drop the workers"),
+            seen: at(7190),
+            rewrites: None,
+            approved: None,
+            standing: Standing::Waits { gates },
+            said: None,
+        });
+        record.fetch =
+            Some(Fetch { at: at(7195), succeeded: Some(at(7100)), error: Some("no route".into()) });
+        record
+    }
+
+    #[test]
+    fn what_runs_why_and_what_waits() {
+        let shop = StackName::new("shop").unwrap();
+        let wishes = Wishes::default();
+        let text = text(&shop, Some(&record()), &wishes, &Follower::Nobody, at(7200));
+        insta::assert_snapshot!(text);
     }
 }

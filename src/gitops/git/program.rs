@@ -207,6 +207,11 @@ impl Git for Program {
     }
 
     async fn descends(&self, new: &str, old: &str) -> Result<bool, GitError> {
+        // One that is not here, because the mirror was lost, is nobody's ancestor.
+        let known = self.command(&["cat-file", "-e", &format!("{old}^{{commit}}")]);
+        if !self.output(known).await?.status.success() {
+            return Ok(false);
+        }
         let command = self.command(&["merge-base", "--is-ancestor", old, new]);
         let output = self.output(command).await?;
         match output.status.code() {
