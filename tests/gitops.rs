@@ -394,6 +394,8 @@ fn a_repository_that_cannot_be_reached_keeps_what_runs_also_when_the_loop_begins
     assert_eq!(shop_.stack.pid("web"), web, "the loop's end is not the stack's");
     let tree = shop_.directory().join("tree");
     assert_eq!(shop_.stack.run_in(&tree, &["down", "-t", "0"]).code, 0);
+    // What git knew is lost as well.
+    fs::remove_dir_all(shop_.directory().join("mirror.git")).expect("removed");
     shop_.follow();
     shop_.sync(1);
     assert_eq!(shop_.names(), ["db", "web"]);
@@ -401,7 +403,7 @@ fn a_repository_that_cannot_be_reached_keeps_what_runs_also_when_the_loop_begins
     fs::rename(&away, shop_.repository()).expect("moved back");
     shop_.commit("Back", &shop("two"));
     shop_.sync(0);
-    assert_eq!(shop_.runs(), "Back");
+    assert_eq!(shop_.runs(), "Back", "it descends from what runs, which was fetched again");
     assert!(shop_.said().contains("can be fetched again"));
 
     // A branch that is deleted is such a repository as well.

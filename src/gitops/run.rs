@@ -234,6 +234,11 @@ impl<'a> Loop<'a> {
         let outcome = match self.git.check_out(commit, &self.store.tree()).await {
             Ok(()) if intention.act == Act::Restore => Outcome::Healthy,
             Ok(()) => self.hands.up(&intention).await,
+            // Its files are there already: a lost mirror keeps no stack down.
+            Err(error) if intention.act == Act::BringUp => {
+                self.say([Line::Failed(trouble(&error))]);
+                self.hands.up(&intention).await
+            }
             Err(error) => Outcome::Failed(trouble(&error).line()),
         };
         if outcome != Outcome::Stopped && intention.act != Act::Restore {
