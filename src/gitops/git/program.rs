@@ -148,6 +148,12 @@ impl Program {
         self.run(&["init", "--quiet", "--bare", "--template="]).await.map(drop)
     }
 
+    /// Whether a commit is here.
+    async fn knows(&self, commit: &str) -> Result<bool, GitError> {
+        let command = self.command(&["cat-file", "-e", &format!("{commit}^{{commit}}")]);
+        Ok(self.output(command).await?.status.success())
+    }
+
     async fn revision(&self, name: &str) -> Result<Revision, GitError> {
         let name = format!("{name}^{{commit}}");
         let text =
@@ -208,8 +214,7 @@ impl Git for Program {
 
     async fn descends(&self, new: &str, old: &str) -> Result<bool, GitError> {
         // One that is not here, because the mirror was lost, is nobody's ancestor.
-        let known = self.command(&["cat-file", "-e", &format!("{old}^{{commit}}")]);
-        if !self.output(known).await?.status.success() {
+        if !self.knows(old).await? {
             return Ok(false);
         }
         let command = self.command(&["merge-base", "--is-ancestor", old, new]);
@@ -231,10 +236,14 @@ impl Git for Program {
     }
 
     async fn keep(&self, commits: &[&str]) -> Result<(), GitError> {
+        self.has_mirror().await?;
         let text = self.run(&["for-each-ref", "--format=%(refname)", KEPT]).await?;
         let there: Vec<&str> = text.lines().filter_map(|name| name.strip_prefix(KEPT)).collect();
         for commit in commits.iter().filter(|commit| !there.contains(commit)) {
-            self.run(&["update-ref", &format!("{KEPT}{commit}"), commit]).await?;
+            // What was lost with a mirror cannot be kept.
+            if self.knows(commit).await? {
+                self.run(&["update-ref", &format!("{KEPT}{commit}"), commit]).await?;
+            }
         }
         for commit in there.iter().filter(|commit| !commits.contains(commit)) {
             self.run(&["update-ref", "-d", &format!("{KEPT}{commit}")]).await?;
