@@ -232,12 +232,13 @@ fn judged(record: &mut Record, verdict: Verdict) -> Vec<Line> {
             let title = format!("{revision} cannot be used: {summary}");
             vec![Line::Shown(details), Line::Failed(Trouble::new(title, None)), Line::Said(stays)]
         }
-        Verdict::Blocked(trouble) => {
+        Verdict::Blocked(mut trouble) => {
             let reason = trouble.line();
             head.standing = Standing::Blocked { reason: reason.clone() };
             if head.said.replace(reason.clone()) == Some(reason) {
                 return Vec::new();
             }
+            trouble.chain.insert(0, format!("{revision} cannot be put in place now"));
             vec![Line::Failed(trouble), Line::Said(stays)]
         }
         Verdict::Possible(gates) => {

@@ -172,12 +172,11 @@ async fn judge(question: &Question) -> Verdict {
 
 /// What stands in a plan's way, in words.
 pub fn in_the_way(plan: &Plan) -> Trouble {
-    let mut chain = vec!["this cannot be done now".to_owned()];
     let reasons = plan.blocked.iter().map(|blocked| {
         let what = gates::words(&blocked.resource);
         format!("{what}: {}", blocked.reason)
     });
-    chain.extend(reasons);
+    let chain = vec![reasons.collect::<Vec<_>>().join("; ")];
     Trouble { chain, help: plan.blocked.iter().find_map(|blocked| blocked.help.clone()) }
 }
 

@@ -226,6 +226,8 @@ fn a_wrong_file_is_said_once_and_what_this_host_cannot_do_is_tried_with_each_fet
     let blocked = || Verdict::Blocked(Trouble::new("port 80 is taken", None));
     bench.fetched("c");
     bench.judge("c", blocked());
+    let expected = "cccccccccc (Change c) cannot be put in place now: port 80 is taken";
+    assert!(bench.said.iter().any(|line| line == expected), "{:?}", bench.said);
     let said = bench.said.len();
     bench.fetched("c");
     bench.judge("c", blocked());
