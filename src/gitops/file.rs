@@ -323,6 +323,14 @@ mod tests {
     }
 
     #[test]
+    fn the_file_in_the_documentation_is_right_and_names_the_defaults() {
+        let readme = include_str!("../../README.md");
+        let start = readme.find("repo: git@").unwrap();
+        let text = readme[start..].split("```").next().unwrap();
+        assert_eq!(read(text).unwrap().policy, Policy::default());
+    }
+
+    #[test]
     fn every_key_is_taken() {
         let settings = read(
             "

@@ -213,12 +213,14 @@ impl NotRead {
         let summary = self.to_string();
         match self {
             Self::Missing(_) => {
-                let details = "help: `path` in the gitops file says where it is".to_owned();
-                Verdict::Wrong { summary, details }
+                let help = "`path` in the gitops file says where it is";
+                let details = format!("error: {summary}\n  help: {help}");
+                Verdict::Wrong { summary: "it has no stack file there".to_owned(), details }
             }
             Self::Leaves(_) => {
-                let details = "help: a stack file behind a link that leaves is not read".to_owned();
-                Verdict::Wrong { summary, details }
+                let help = "no link in its path may lead to a file of this host";
+                let details = format!("error: {summary}\n  help: {help}");
+                Verdict::Wrong { summary: "its stack file is not in it".to_owned(), details }
             }
             Self::EnvFile(..) => {
                 let help = "it lies on this host; the gitops file names it";
