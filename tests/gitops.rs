@@ -247,8 +247,14 @@ fn a_commit_changes_what_it_changes_and_nothing_else() {
     shop_.signal(rustix::process::Signal::HUP);
     shop_.sync(0);
     assert_eq!((shop_.stack.pid("db"), shop_.stack.pid("web")), (db, web));
+    let written = || {
+        let record = fs::metadata(shop_.directory().join("record.json")).expect("there");
+        std::os::unix::fs::MetadataExt::ino(&record)
+    };
+    let before = written();
     let text = shop_.gitops(&["status"]).stdout;
     assert!(text.contains(&format!("runs      {} (Second)", &second[..10])), "{text}");
+    assert_eq!(written(), before, "a loop at rest writes nothing");
 
     // What is taken away by hand would come back: that is refused.
     let down = shop_.stack.run(&["-p", shop_.stack.name(), "down"]);

@@ -116,8 +116,11 @@ impl<'a> Loop<'a> {
                 self.fetch().await?;
                 continue;
             }
-            self.record.heard = wishes.serial;
-            self.store.write(&self.record)?;
+            // Only what is new is written, for the loop hears of that as well.
+            if self.record.heard != wishes.serial {
+                self.record.heard = wishes.serial;
+                self.store.write(&self.record)?;
+            }
             if self.store.wishes()? != wishes {
                 continue;
             }
