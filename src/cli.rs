@@ -18,6 +18,7 @@ mod doctor;
 mod down;
 mod events;
 mod exec;
+mod gitops;
 mod graph;
 mod image;
 mod images;
@@ -116,8 +117,11 @@ pub enum Command {
     Supervise,
     /// Bring a stack back when the host starts, by a systemd unit
     Autostart(arguments::Autostart),
+    /// Have a stack follow a git repository: fetched, judged, deployed, rolled back
+    #[command(name = "gitops")]
+    GitOps(arguments::GitOps),
     /// Write the JSON schema of a stack file
-    Schema,
+    Schema(arguments::Schema),
     /// Write a completion script for a shell
     Completion(arguments::Completion),
     /// Say which Windlass this is
@@ -192,7 +196,8 @@ fn dispatch(invocation: &Invocation, command: &Command) -> Result<Exit, CommandE
         Command::Graph(arguments) => graph::run(invocation, arguments),
         Command::Supervise => block_on(supervise::run(invocation)),
         Command::Autostart(arguments) => autostart::run(invocation, arguments),
-        Command::Schema => schema::run(invocation),
+        Command::GitOps(arguments) => gitops::run(invocation, arguments),
+        Command::Schema(arguments) => schema::run(invocation, arguments),
         Command::Doctor(arguments) => doctor::run(invocation, arguments),
         Command::Completion(arguments) => completion::run(invocation, arguments),
         Command::Version(arguments) => version::run(invocation, arguments),

@@ -29,6 +29,7 @@ pub mod health;
 pub mod event;
 pub mod watch;
 pub mod supervisor;
+pub mod gitops;
 pub mod autostart;
 pub mod engine;
 pub mod shim;

@@ -20,6 +20,7 @@ fn internal(arguments: &[OsString]) -> ExitCode {
     let part = arguments.first().and_then(|part| part.to_str()).unwrap_or_default();
     match part {
         "exec" => windlass::shim::enter::main(&arguments[1..]),
+        "judge" => windlass::gitops::judge::main(),
         "shim" => windlass::shim::main(&arguments[1..]),
         "name-server" => windlass::network::name_server::main(&arguments[1..]),
         "forward" => windlass::network::forwarder::main(&arguments[1..]),

@@ -29,13 +29,15 @@ mod shell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-pub(crate) use check::WRONG;
+pub(crate) use check::{WRONG, check_as};
 pub use files::{Disk, Files, InMemory};
 pub use find::{NotFound, find};
+pub(crate) use form::{Form, Object, key};
 pub(crate) use interpolate::is_body;
 pub use load::{load, read};
 pub use measure::{bytes, duration, milli};
 pub use schema::json_schema;
+pub(crate) use schema::schema_of;
 
 use crate::diagnostic::{Diagnostics, Sources};
 use crate::stack::StackName;

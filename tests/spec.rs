@@ -79,14 +79,20 @@ fn bad_files_are_explained() {
 }
 
 #[test]
-fn the_schema_is_the_one_that_is_checked_in() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/stack.schema.json");
-    let generated = windlass::schema::json_schema();
-    if std::env::var_os("UPDATE_SCHEMA").is_some() {
-        std::fs::write(&path, &generated).expect("the schema can be written");
+fn the_schemas_are_those_that_are_checked_in() {
+    for (name, generated) in [
+        ("stack", windlass::schema::json_schema()),
+        ("gitops", windlass::schema::gitops_json_schema()),
+    ] {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let path = root.join(format!("schemas/{name}.schema.json"));
+        if std::env::var_os("UPDATE_SCHEMA").is_some() {
+            std::fs::write(&path, &generated).expect("the schema can be written");
+        }
+        let checked_in = std::fs::read_to_string(&path).unwrap_or_default();
+        let how = "run `UPDATE_SCHEMA=1 cargo test --test spec` and commit";
+        assert!(generated == checked_in, "{name}: {how}");
     }
-    let checked_in = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(generated == checked_in, "run `UPDATE_SCHEMA=1 cargo test --test spec` and commit");
 }
 
 /// Reads files that are in memory, `windlass.yaml` first.

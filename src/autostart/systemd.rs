@@ -87,6 +87,28 @@ impl Systemd {
         Ok(news)
     }
 
+    /// Whether units only go elsewhere, and no systemd is spoken to.
+    pub fn is_elsewhere(&self) -> bool {
+        self.directory != Path::new(UNITS)
+    }
+
+    /// Has the unit there, enabled and started anew, also where it runs already.
+    pub fn install_anew(&self, name: &str, text: &str) -> Result<bool, SystemdError> {
+        let news = self.install(name, text)?;
+        if self.runs {
+            ask(&["restart", name])?;
+        }
+        Ok(news)
+    }
+
+    /// Takes the unit away and stops what it started; whether there was one.
+    pub fn remove_and_stop(&self, name: &str) -> Result<bool, SystemdError> {
+        if self.runs && self.path(name).exists() {
+            ask(&["stop", name])?;
+        }
+        self.remove(name)
+    }
+
     /// Takes the unit away without stopping anything; whether there was one.
     pub fn remove(&self, name: &str) -> Result<bool, SystemdError> {
         let path = self.path(name);

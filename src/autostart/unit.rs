@@ -72,7 +72,7 @@ WantedBy=multi-user.target
 }
 
 /// One word of a line, whatever is in it.
-fn word(text: &str) -> String {
+pub(crate) fn word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@+".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         return text.to_owned();
@@ -82,7 +82,7 @@ fn word(text: &str) -> String {
 }
 
 /// `%` begins a specifier.
-fn specifiers(text: &str) -> String {
+pub(crate) fn specifiers(text: &str) -> String {
     text.replace('%', "%%")
 }
 

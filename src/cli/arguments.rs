@@ -2,6 +2,7 @@
 //! flags, and Windlass's own. It parses and nothing else: what a flag means is
 //! said by the command that takes it.
 
+mod gitops;
 mod house;
 mod inside;
 mod lifecycle;
@@ -12,9 +13,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, ValueEnum};
 
+pub use gitops::{GitOps, GitOpsCommand};
 pub use house::{
-    Autostart, AutostartCommand, Completion, Doctor, Image, ImageCommand, Init, Prune, Version,
-    Volume, VolumeCommand,
+    Autostart, AutostartCommand, Completion, Doctor, Image, ImageCommand, Init, Prune, Schema,
+    Version, Volume, VolumeCommand,
 };
 pub use inside::{Exec, Shell};
 pub use lifecycle::{Down, Kill, Pull, Restart, Rm, Selection, Start, Stop, Up, Watch};

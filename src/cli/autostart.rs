@@ -38,7 +38,7 @@ pub(super) fn run(invocation: &Invocation, arguments: &Autostart) -> Result<Exit
     }
 }
 
-fn systemd() -> Systemd {
+pub(super) fn systemd() -> Systemd {
     let elsewhere = std::env::var_os(ELSEWHERE).filter(|value| !value.is_empty());
     Systemd::new(elsewhere.map(PathBuf::from).as_deref())
 }
@@ -77,7 +77,7 @@ fn on(invocation: &Invocation) -> Result<Exit, CommandError> {
 }
 
 /// A relative path would mean something else to a unit.
-fn environment() -> BTreeMap<String, String> {
+pub(super) fn environment() -> BTreeMap<String, String> {
     let set = PASSED_ON.into_iter().filter_map(|name| {
         let value = std::env::var(name).ok().filter(|value| !value.is_empty())?;
         let absolute = std::path::absolute(&value).ok().filter(|_| name != "WINDLASS_ACCEL");

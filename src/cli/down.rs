@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::arguments::Down;
 use super::carry_out::{Job, carry_out};
 use super::report::Attempt;
-use super::{CommandError, Exit, Invocation, interrupt, project, report, session};
+use super::{CommandError, Exit, Invocation, gitops, interrupt, project, report, session};
 use crate::plan::Consent;
 use crate::reconcile::Goal;
 use crate::shim::cgroup::Hierarchies;
@@ -15,6 +15,7 @@ use crate::shim::cgroup::Hierarchies;
 pub(super) async fn run(invocation: &Invocation, arguments: &Down) -> Result<Exit, CommandError> {
     let began = Instant::now();
     let (name, stack) = project::name_and_stack(invocation)?;
+    gitops::refuse_by_hand(invocation, &name)?;
     if let Some(stack) = &stack {
         session::check_owner(invocation, &name, &stack.directory, arguments.adopt)?;
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::gitops::GitOpsError;
 use crate::autostart::systemd::SystemdError;
 use crate::diagnostic::nearest;
 use crate::engine::{EngineError, ErrorKind};
@@ -153,6 +154,9 @@ pub enum CommandError {
     /// systemd has not done as asked.
     #[error(transparent)]
     Systemd(#[from] SystemdError),
+    /// A stack that follows a repository.
+    #[error(transparent)]
+    GitOps(#[from] GitOpsError),
     /// The engines of this host could not be put together.
     #[error(transparent)]
     Host(#[from] HostError),
@@ -214,6 +218,7 @@ impl CommandError {
                 ReconcileError::Look(error) | ReconcileError::Facts(error) => exit_of(error.kind),
                 ReconcileError::State(_) | ReconcileError::Blocked(_) => Exit::Failed,
             },
+            Self::GitOps(error) => error.exit(),
             Self::Told(exit) => *exit,
             // Whoever read our output has seen enough.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
@@ -251,6 +256,7 @@ impl CommandError {
             Self::State(error) | Self::Reconcile(ReconcileError::State(error)) => error.help(),
             Self::Image(error) => error.help(),
             Self::Watch(error) => error.help(),
+            Self::GitOps(error) => error.help(),
             Self::Engine(error)
             | Self::Reconcile(ReconcileError::Look(error) | ReconcileError::Facts(error)) => {
                 error.help.clone()

@@ -34,7 +34,7 @@ impl Command {
                 | Self::Config(_)
                 | Self::Graph(_)
                 | Self::Doctor(_)
-                | Self::Schema
+                | Self::Schema(_)
                 | Self::Completion(_)
                 | Self::Version(_)
         )
@@ -71,7 +71,8 @@ impl Command {
             Self::Doctor(_) => "doctor",
             Self::Supervise => "supervise",
             Self::Autostart(_) => "autostart",
-            Self::Schema => "schema",
+            Self::GitOps(_) => "gitops",
+            Self::Schema(_) => "schema",
             Self::Completion(_) => "completion",
             Self::Version(_) => "version",
         }

@@ -64,7 +64,7 @@ pub(super) fn world(invocation: &Invocation) -> Result<World, CommandError> {
 }
 
 /// `WINDLASS_ACCEL`: how all VMs are accelerated, whatever their files say.
-fn accelerator() -> Result<Accel, CommandError> {
+pub(super) fn accelerator() -> Result<Accel, CommandError> {
     let given = std::env::var("WINDLASS_ACCEL").unwrap_or_default();
     match given.as_str() {
         "" | "auto" => Ok(Accel::Auto),

@@ -1,9 +1,11 @@
-//! `schema`: the JSON schema of a stack file, for editors.
+//! `schema`: the JSON schema of a stack file, or of a gitops file, for editors.
 
+use super::arguments::Schema;
 use super::{CommandError, Exit, Invocation};
-use crate::spec::json_schema;
+use crate::schema::{gitops_json_schema, json_schema};
 
-pub(super) fn run(invocation: &Invocation) -> Result<Exit, CommandError> {
-    invocation.screen.raw(json_schema().as_bytes())?;
+pub(super) fn run(invocation: &Invocation, arguments: &Schema) -> Result<Exit, CommandError> {
+    let schema = if arguments.gitops { gitops_json_schema() } else { json_schema() };
+    invocation.screen.raw(schema.as_bytes())?;
     Ok(Exit::Done)
 }

@@ -117,7 +117,10 @@ pub(super) fn check_names(stack: &Stack, names: &[String]) -> Result<(), Command
 }
 
 /// Becomes true at Ctrl-C, or when the time is up.
-fn stop_at(mut interrupted: Receiver<bool>, deadline: Option<Duration>) -> Receiver<bool> {
+pub(super) fn stop_at(
+    mut interrupted: Receiver<bool>,
+    deadline: Option<Duration>,
+) -> Receiver<bool> {
     let Some(deadline) = deadline else { return interrupted };
     let (sender, receiver) = channel(false);
     tokio::spawn(async move {

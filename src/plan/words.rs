@@ -79,7 +79,7 @@ pub(super) fn written(existing: &ObservedInstance) -> String {
 }
 
 /// `db`, `db and web`, `db, web and worker`, `db, web and 3 more`.
-pub(super) fn enumerate(names: &[String], most: usize) -> String {
+pub(crate) fn enumerate(names: &[String], most: usize) -> String {
     match names {
         [] => String::new(),
         [only] => only.clone(),

@@ -18,20 +18,27 @@ pub(crate) const WRONG: &str = "!wrong";
 
 /// Checks one file's tree.
 pub(super) fn check(document: &mut Node, found: &mut Diagnostics) {
+    let start = "start with `services:` or `vms:`";
+    check_as(document, &ROOT, "stack file", start, found);
+}
+
+/// Checks a tree against another table; what kind of file that is, and how one
+/// begins, in words.
+pub(crate) fn check_as(
+    document: &mut Node,
+    form: &'static Object,
+    kind: &str,
+    start: &str,
+    found: &mut Diagnostics,
+) {
     let whole = document.span;
     let Some(root) = document.as_mapping_mut() else {
-        found.push(
-            Diagnostic::error(format!(
-                "a stack file is a mapping, found {}",
-                document.description()
-            ))
-            .at(whole)
-            .help("start with `services:` or `vms:`"),
-        );
+        let title = format!("a {kind} is a mapping, found {}", document.description());
+        found.push(Diagnostic::error(title).at(whole).help(start));
         *document = Node::mapping(whole, []);
         return;
     };
-    object(root, whole, &ROOT, &Trail::root(), found);
+    object(root, whole, form, &Trail::root(kind), found);
 }
 
 /// Whether `node` has the form; what is wrong deeper down is taken out of it.

@@ -23,6 +23,15 @@ pub fn json_schema() -> String {
     format!("{:#}\n", Json::from(schema))
 }
 
+/// The schema of another kind of file, written from its own table.
+pub(crate) fn schema_of(title: &str, description: &str, form: &'static Object) -> String {
+    let mut schema = object(form);
+    schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    schema["title"] = json!(title);
+    schema["description"] = json!(description);
+    format!("{schema:#}\n")
+}
+
 fn object(form: &'static Object) -> Json {
     let properties: Map<String, Json> =
         form.keys.iter().map(|key| (key.name.to_owned(), property(key))).collect();

@@ -41,6 +41,29 @@ pub struct Read {
     pub sources: Sources,
 }
 
+impl Read {
+    /// What is done about drift where the files do not say.
+    pub fn drift_by_default(&mut self, drift: Drift) {
+        let document = &self.spec.document;
+        if self::drift(document).is_some() {
+            return;
+        }
+        self.stack.drift = drift;
+        for section in ["services", "vms"] {
+            let entries = document.get(section).and_then(Node::as_mapping);
+            let silent = entries
+                .into_iter()
+                .flatten()
+                .filter(|(_, entry)| self::drift(&entry.value).is_none());
+            for (name, _) in silent {
+                if let Some(workload) = self.stack.workloads.get_mut(name) {
+                    workload.drift = drift;
+                }
+            }
+        }
+    }
+}
+
 /// Text to Stack in one go, with every error of every phase.
 pub fn read(source: &Source, files: &dyn Files) -> Result<Read, Failed> {
     let (spec, mut diagnostics, mut sources) = spec::read(source, files);

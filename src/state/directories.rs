@@ -4,6 +4,7 @@
 //! lib/   (/var/lib/windlass, or $WINDLASS_HOME/lib)                 data
 //!   images/                       image store
 //!   volumes/<resolved name>/      volume.json + data/ or disk.qcow2
+//!   gitops/<stack>/               what a GitOps loop keeps: see `gitops::store`
 //!   stacks/<stack>/lock
 //!   stacks/<stack>/ledger.json    cache
 //!   stacks/<stack>/<workload>/<n>/
@@ -55,6 +56,11 @@ impl Directories {
     /// The stack's directory.
     pub fn stack(&self, stack: &StackName) -> PathBuf {
         self.lib.join("stacks").join(stack.as_str())
+    }
+
+    /// What a `GitOps` loop keeps of the stack.
+    pub fn gitops(&self, stack: &StackName) -> PathBuf {
+        self.lib.join("gitops").join(stack.as_str())
     }
 
     /// The instance's directory of data.

@@ -17,6 +17,13 @@ impl Directories {
         Ok(directories.iter().filter_map(name).collect())
     }
 
+    /// Every stack that a `GitOps` loop keeps, by name.
+    pub fn gitops_stacks(&self) -> Result<Vec<StackName>, StateError> {
+        let directories = directories_in(&self.lib.join("gitops"))?;
+        let name = |path: &PathBuf| StackName::new(path.file_name()?.to_str()?);
+        Ok(directories.iter().filter_map(name).collect())
+    }
+
     /// Every directory of an instance of the stack, whether or not it has a record.
     pub fn instances(&self, stack: &StackName) -> Result<Vec<PathBuf>, StateError> {
         let mut instances = Vec::new();

@@ -108,6 +108,14 @@ pub struct Init {
     pub directory: PathBuf,
 }
 
+/// Arguments of `schema`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Schema {
+    /// That of the file that `gitops` takes
+    #[arg(long)]
+    pub gitops: bool,
+}
+
 /// Arguments of `doctor`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Doctor {

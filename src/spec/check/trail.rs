@@ -11,9 +11,9 @@ pub(in crate::spec) struct Trail<'a> {
 }
 
 impl<'a> Trail<'a> {
-    /// The file itself.
-    pub(super) fn root() -> Self {
-        Self { parent: None, name: "" }
+    /// The file itself, by what kind it is.
+    pub(super) fn root(kind: &'a str) -> Self {
+        Self { parent: None, name: kind }
     }
 
     /// One step down.
@@ -30,6 +30,11 @@ impl<'a> Trail<'a> {
         names
     }
 
+    /// What kind of file this is in.
+    fn kind(&self) -> &'a str {
+        self.parent.map_or(self.name, Trail::kind)
+    }
+
     /// Whether this is `services.NAME` or `vms.NAME`.
     pub(super) fn is_workload(&self) -> bool {
         matches!(self.names()[..], ["services" | "containers" | "vms", _])
@@ -40,7 +45,7 @@ impl fmt::Display for Trail<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self.names();
         let (kind, name, rest) = match &names[..] {
-            [] => return f.write_str("the stack file"),
+            [] => return write!(f, "the {}", self.kind()),
             [only] => return write!(f, "`{only}`"),
             [collection, name, rest @ ..] => match *collection {
                 "services" | "containers" => ("service", name, rest),
