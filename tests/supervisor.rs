@@ -151,6 +151,29 @@ fn a_supervisor_killed_at_any_time_is_replaced_and_nothing_restarts() {
 }
 
 #[test]
+fn one_that_does_not_answer_is_named_with_what_to_do() {
+    let Some(stack) = Scenario::containers("silent", STEADY) else { return };
+    stack.ok(&["up", "-d"]);
+    let before = (stack.pid("web"), stack.pid("other"));
+    let pid = stack.supervisor().expect("one minds it");
+    let process = rustix::process::Pid::from_raw(pid).expect("a process");
+    rustix::process::kill_process(process, rustix::process::Signal::STOP).expect("stopped");
+    for command in [["up", "-d"].as_slice(), &["down"]] {
+        let ran = stack.run(command);
+        assert_eq!(ran.code, 1, "{}", ran.stderr);
+        let named = format!("the supervisor (pid {pid}) does not answer");
+        assert!(ran.stderr.contains(&named), "{}", ran.stderr);
+        assert!(ran.stderr.contains(&format!("help: `kill -CONT {pid}`")), "{}", ran.stderr);
+    }
+    // As it was told.
+    kill_and_wait(pid);
+    let up = stack.ok(&["up", "-d"]);
+    assert!(up.stderr.contains("nothing to do"), "{}", up.stderr);
+    assert_eq!((stack.pid("web"), stack.pid("other")), before);
+    stack.finish();
+}
+
+#[test]
 fn an_upgraded_program_takes_over_and_nothing_restarts() {
     let Some(stack) = Scenario::containers("upgraded", STEADY) else { return };
     stack.ok(&["up", "-d"]);

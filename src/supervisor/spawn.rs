@@ -32,6 +32,16 @@ pub enum SpawnError {
     },
 }
 
+impl SpawnError {
+    /// What to do about it, where that is known.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Speak(error) => error.help(),
+            Self::Start(_) | Self::Directory { .. } => None,
+        }
+    }
+}
+
 /// Has a supervisor of this very program: an older one is asked to leave first.
 /// What it minded goes on meanwhile.
 pub async fn ensure(directories: &Directories, stack: &StackName) -> Result<Client, SpawnError> {
