@@ -174,6 +174,21 @@ fn one_that_does_not_answer_is_named_with_what_to_do() {
 }
 
 #[test]
+fn what_was_wanted_is_written_again_where_it_was_damaged() {
+    let Some(stack) = Scenario::containers("intent-damaged", STEADY) else { return };
+    stack.ok(&["up", "-d"]);
+    let before = (stack.pid("web"), stack.pid("other"));
+    let intent = stack.home().join("lib/stacks").join(stack.name()).join("intent.json");
+    std::fs::write(&intent, "{\"vers").expect("damaged");
+    stack.kill_supervisor();
+    let up = stack.ok(&["up", "-d"]);
+    assert!(up.stderr.contains("nothing to do"), "{}", up.stderr);
+    assert_eq!((stack.pid("web"), stack.pid("other")), before);
+    assert_eq!(stack.run(&["diff", "--exit-code"]).code, 0, "it can be read again");
+    stack.finish();
+}
+
+#[test]
 fn an_upgraded_program_takes_over_and_nothing_restarts() {
     let Some(stack) = Scenario::containers("upgraded", STEADY) else { return };
     stack.ok(&["up", "-d"]);
