@@ -187,7 +187,8 @@ impl Client {
         sender.send_request(request).await.map_err(no_answer)
     }
 
-    fn silent(&self) -> ClientError {
+    /// It is there and says nothing.
+    pub(super) fn silent(&self) -> ClientError {
         let alive = shim::look(&self.directory).filter(|alive| alive.process);
         ClientError::Silent { pid: alive.map(|alive| alive.status.pid) }
     }
