@@ -226,6 +226,10 @@ fn what_was_wanted_is_written_again_where_it_was_damaged() {
     assert!(up.stderr.contains("nothing to do"), "{}", up.stderr);
     assert_eq!((stack.pid("web"), stack.pid("other")), before);
     assert_eq!(stack.run(&["diff", "--exit-code"]).code, 0, "it can be read again");
+    // Also where the supervisor that knows it goes on.
+    std::fs::remove_file(&intent).expect("removed");
+    stack.ok(&["up", "-d"]);
+    assert!(intent.exists(), "the next supervisor has nothing else to go by");
     stack.finish();
 }
 
