@@ -13,7 +13,7 @@ NEXTEST := $(shell PATH="$(PATH)" command -v cargo-nextest)
 # Bootstrapped base images outlive a checkout; they are keyed by recipe.
 export WINDLASS_TEST_CACHE ?= /var/cache/windlass-test
 
-.PHONY: help demo build test test-in-guest unit lint bench install uninstall clean
+.PHONY: help demo build test chaos test-in-guest unit lint bench install uninstall clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -29,7 +29,7 @@ build: ## the release binary
 # cargo builds as whoever calls; the test programs alone run as root, because
 # real engines make namespaces, bridges and mounts.
 ifneq ($(SUDO),)
-test bench: export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER := $(SUDO) -E
+test chaos bench: export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER := $(SUDO) -E
 endif
 test: ## set up, then all tests, on real engines too
 	scripts/setup --tests
@@ -38,6 +38,11 @@ ifneq ($(NEXTEST),)
 else
 	$(CARGO) test --locked --no-fail-fast
 endif
+
+chaos: ## ten minutes of killing, deleting, filling and damaging, told as it goes
+	scripts/setup --tests
+	WINDLASS_CHAOS_SECONDS=$${WINDLASS_CHAOS_SECONDS:-600} \
+	$(CARGO) test --locked --test chaos -- --nocapture
 
 test-in-guest: ## the engine's tests and two reboots in a guest with systemd and cgroup v2
 	scripts/setup --tests

@@ -127,7 +127,7 @@ impl Supervisor {
         world: World,
         name: StackName,
     ) -> Result<(Self, mpsc::UnboundedSender<Message>, broadcast::Sender<Event>), StateError> {
-        let intent = Intent::read(&world.directories.stack(&name))?;
+        let intent = Intent::read_or_none(&world.directories.stack(&name))?;
         let declared = declared::read(&world.directories.stack(&name));
         let (outbox, inbox) = mpsc::unbounded_channel();
         let (news, _) = broadcast::channel(256);

@@ -1,8 +1,8 @@
 //! A supervisor's whole life on a host in memory, in virtual time: orders come,
 //! workloads die, calls fail or lose their answer, things change outside, and
 //! the supervisor is killed again and again, at any moment. However it went:
-//! nothing is lost, nobody is started behind the user's back, and the next `up`
-//! brings everything there.
+//! nothing is lost, nobody is started behind the user's back, nothing of a
+//! neighbour's is touched, and the next `up` brings everything there.
 //!
 //! `PROPTEST_CASES=20000 cargo test --test simulation` runs as many lives.
 #![allow(missing_docs, unreachable_pub)]
@@ -11,12 +11,14 @@
 mod damage;
 #[path = "properties/judge.rs"]
 mod judge;
+#[path = "simulation/neighbours.rs"]
+mod neighbours;
 #[path = "properties/stacks.rs"]
 mod stacks;
 #[path = "support/workloads.rs"]
 mod workloads;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +29,7 @@ use windlass::engine::fake::{Fake, Fault, Guest, Script};
 use windlass::observed::{Answer, Exit, Observed, ObservedInstance, State, Verdict};
 use windlass::plan::{Consent, Options};
 use windlass::reconcile::{Goal, Report, Verb};
-use windlass::stack::{InstanceId, Kind, Stack};
+use windlass::stack::{InstanceId, Kind, Restart, Stack, StackName};
 use windlass::state::{Directories, answers};
 use windlass::supervisor::protocol::{Order, Said};
 use windlass::supervisor::{Message, Supervisor};
@@ -100,6 +102,8 @@ struct Stage {
     held: BTreeSet<InstanceId>,
     /// Volumes and disks that were there and may not go.
     data: BTreeSet<String>,
+    /// What others have, as it was.
+    neighbours: BTreeMap<StackName, Observed>,
     _home: tempfile::TempDir,
 }
 
@@ -119,8 +123,10 @@ impl Stage {
             images: Arc::new(fake.clone()),
             host: Arc::new(fake.clone()),
         };
+        fake.read_notes_in(world.directories.clone());
+        let neighbours = runtime().block_on(neighbours::settle(&fake, &world, &stack));
         let (held, data) = (BTreeSet::new(), BTreeSet::new());
-        Self { fake, world, stack, held, data, _home: home }
+        Self { fake, world, stack, held, data, neighbours, _home: home }
     }
 
     /// Lets a supervisor live, and kills it at the end: with its runtime go all its tasks.
@@ -260,7 +266,9 @@ impl Stage {
         killed_after: Option<u8>,
     ) -> Option<Report> {
         let (replies, mut said) = mpsc::unbounded_channel();
-        let order = Order { goal, consent: Consent::default(), grace: None };
+        let volumes = matches!(goal, Goal::Down { volumes: true, .. });
+        let consent = Consent { volumes, ..Consent::default() };
+        let order = Order { goal, consent, grace: None };
         // One that left because nothing ran is as good as one that was killed.
         messages.send(Message::Order(Box::new(order), replies)).ok()?;
         if let Some(turns) = killed_after {
@@ -284,6 +292,7 @@ impl Stage {
         prop_assert!(lost.is_empty(), "lost: {lost:?}");
         prop_assert!(self.fake.set_aside().is_empty(), "nobody agreed to that");
         self.data = there;
+        prop_assert_eq!(&self.fake.neighbours(), &self.neighbours, "a neighbour was touched");
         for id in &self.held {
             let runs = observed.instances.get(id).is_some_and(ObservedInstance::is_alive);
             prop_assert!(!runs, "{id} was started behind the user's back");
@@ -343,8 +352,55 @@ proptest! {
             tokio::time::sleep(A_WHILE).await;
             prop_assert_eq!(stage.fake.observed(), before);
             prop_assert!(stage.fake.calls() >= calls);
+            stage.held.clear();
+            stage.nobody_is_lost()?;
+            // All of ours goes where that is asked for, and nothing else.
+            let (name, stack) = (stage.stack.name.clone(), Some(Box::new(stage.stack.clone())));
+            let goal = Goal::Down { name, stack, volumes: true, remove_orphans: true };
+            let report = stage.order(goal, &messages, None).await;
+            prop_assert!(report.is_some_and(|report| report.is_complete()));
+            prop_assert_eq!(stage.fake.observed(), Observed::default());
+            prop_assert_eq!(stage.fake.neighbours(), stage.neighbours.clone());
             Ok(())
         })?;
+    }
+
+    /// However many supervisors there were, and wherever between an end, its pause and
+    /// the start each of them was killed: every end is counted, and counted once.
+    #[test]
+    fn restarts_are_counted_over_any_number_of_supervisors(
+        lives in prop::collection::vec((0_u32..3, 0_u8..40, 0_u64..200), 1..5),
+    ) {
+        let mut workload = stacks::workload("flaps", Kind::Container);
+        workload.restart = Restart::Always;
+        let mut stage = Stage::new(stacks::stack(vec![workload]));
+        let mut ends = 0;
+        for (index, (ended, turns, pause)) in lives.into_iter().enumerate() {
+            runtime().block_on(async {
+                let messages = stage.supervise();
+                if index == 0 {
+                    stage.order(stage.up(), &messages, None).await;
+                }
+                tokio::time::sleep(A_WHILE).await;
+                for _ in 0..ended {
+                    stage.happen(&Happening::Dies(0, 1), &messages, None).await;
+                    tokio::time::sleep(A_WHILE).await;
+                }
+                ends += ended;
+                let seen = stage.world.observe(&stage.stack.name).await.expect("seen");
+                let flaps = &seen.instances[&InstanceId::single("flaps")];
+                prop_assert!(flaps.is_alive());
+                prop_assert_eq!(flaps.restarts.count, ends);
+                // Once more, and its supervisor is killed over it.
+                ends += 1;
+                stage.happen(&Happening::Dies(0, 1), &messages, None).await;
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+                for _ in 0..turns {
+                    tokio::task::yield_now().await;
+                }
+                Ok(())
+            })?;
+        }
     }
 
     #[test]
@@ -389,7 +445,6 @@ proptest! {
         stack in any_stack(),
         ends in prop::collection::vec((0_usize..20, prop::sample::select(vec![0, 1, 137])), 1..6),
     ) {
-        use windlass::stack::Restart;
         let mut stage = Stage::new(stack);
         runtime().block_on(async {
             let messages = stage.supervise();
@@ -421,7 +476,7 @@ proptest! {
 fn one_that_never_stays_up_is_tried_at_growing_pauses() {
     let workload = {
         let mut workload = stacks::workload("flaps", Kind::Container);
-        workload.restart = windlass::stack::Restart::Always;
+        workload.restart = Restart::Always;
         workload
     };
     let stage = Stage::new(stacks::stack(vec![workload]));

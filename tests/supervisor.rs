@@ -104,6 +104,89 @@ fn a_supervisor_killed_at_any_time_is_replaced_and_nothing_restarts() {
 }
 
 #[test]
+fn one_that_does_not_answer_is_named_with_what_to_do() {
+    let Some(stack) = Scenario::containers("silent", STEADY) else { return };
+    stack.ok(&["up", "-d"]);
+    let before = (stack.pid("web"), stack.pid("other"));
+    let pid = stack.supervisor().expect("one minds it");
+    let process = rustix::process::Pid::from_raw(pid).expect("a process");
+    rustix::process::kill_process(process, rustix::process::Signal::STOP).expect("stopped");
+    for command in [["up", "-d"].as_slice(), &["down"]] {
+        let ran = stack.run(command);
+        assert_eq!(ran.code, 1, "{}", ran.stderr);
+        let named = format!("the supervisor (pid {pid}) does not answer");
+        assert!(ran.stderr.contains(&named), "{}", ran.stderr);
+        assert!(ran.stderr.contains(&format!("help: `kill -CONT {pid}`")), "{}", ran.stderr);
+    }
+    // As it was told.
+    kill_and_wait(pid);
+    let up = stack.ok(&["up", "-d"]);
+    assert!(up.stderr.contains("nothing to do"), "{}", up.stderr);
+    assert_eq!((stack.pid("web"), stack.pid("other")), before);
+    stack.finish();
+}
+
+#[test]
+fn one_whose_command_was_killed_while_it_started_is_used() {
+    use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+    let Some(stack) = Scenario::containers("half-started", STEADY) else { return };
+    stack.ok(&["up", "-d"]);
+    stack.kill_supervisor();
+    let directories = windlass::state::Directories::new(Some(&stack.home()), None);
+    let name = windlass::stack::StackName::new(stack.name()).expect("a valid name");
+    let directory = windlass::supervisor::client::directory(&directories, &name);
+    let news = Inotify::init(InitFlags::IN_CLOEXEC).expect("inotify");
+    // The shim writes its process there, before it starts the supervisor.
+    let lock = directory.join("shim.lock");
+    let writes = news.add_watch(&lock, AddWatchFlags::IN_MODIFY).expect("watched");
+    let mut up = stack.command(&["up", "-d"]).stderr(Stdio::null()).spawn().expect("started");
+    news.read_events().expect("a shim");
+    news.rm_watch(writes).expect("heard enough");
+    let shim = std::fs::read_to_string(&lock).expect("its process");
+    let shim = rustix::process::Pid::from_raw(shim.trim().parse().expect("a number"));
+    let tell = |signal| rustix::process::kill_process(shim.expect("a process"), signal);
+    // It takes its time, and who wanted it does not see the end of it.
+    tell(rustix::process::Signal::STOP).expect("stopped");
+    up.kill().expect("killed");
+    up.wait().expect("reaped");
+    news.add_watch(&directory.join("starting"), AddWatchFlags::IN_OPEN).expect("watched");
+    let mut again = stack.command(&["up", "-d"]).stderr(Stdio::piped()).spawn().expect("started");
+    news.read_events().expect("it wants a supervisor, too");
+    tell(rustix::process::Signal::CONT).expect("it goes on");
+    let pid = rustix::process::Pid::from_child(&again);
+    let ended = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty());
+    let ended = ended.expect("a child");
+    let mut ended = [rustix::event::PollFd::new(&ended, rustix::event::PollFlags::IN)];
+    let limit = rustix::event::Timespec { tv_sec: 60, tv_nsec: 0 };
+    let in_time = rustix::event::poll(&mut ended, Some(&limit)).expect("waited") > 0;
+    if !in_time {
+        again.kill().expect("killed");
+    }
+    let again = scenario::Ran::of(&again.wait_with_output().expect("it ended"));
+    assert!(in_time && again.stderr.contains("nothing to do"), "{}", again.stderr);
+    stack.finish();
+}
+
+#[test]
+fn what_was_wanted_is_written_again_where_it_was_damaged() {
+    let Some(stack) = Scenario::containers("intent-damaged", STEADY) else { return };
+    stack.ok(&["up", "-d"]);
+    let before = (stack.pid("web"), stack.pid("other"));
+    let intent = stack.home().join("lib/stacks").join(stack.name()).join("intent.json");
+    std::fs::write(&intent, "{\"vers").expect("damaged");
+    stack.kill_supervisor();
+    let up = stack.ok(&["up", "-d"]);
+    assert!(up.stderr.contains("nothing to do"), "{}", up.stderr);
+    assert_eq!((stack.pid("web"), stack.pid("other")), before);
+    assert_eq!(stack.run(&["diff", "--exit-code"]).code, 0, "it can be read again");
+    // Also where the supervisor that knows it goes on.
+    std::fs::remove_file(&intent).expect("removed");
+    stack.ok(&["up", "-d"]);
+    assert!(intent.exists(), "the next supervisor has nothing else to go by");
+    stack.finish();
+}
+
+#[test]
 fn an_upgraded_program_takes_over_and_nothing_restarts() {
     let Some(stack) = Scenario::containers("upgraded", STEADY) else { return };
     stack.ok(&["up", "-d"]);

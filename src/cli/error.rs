@@ -248,9 +248,12 @@ impl CommandError {
                 let all = format!("there are {}", known.join(", "));
                 Some(meant.map_or(all.clone(), |meant| format!("did you mean {meant} {all}")))
             }
-            Self::Supervisor { stack, .. } => Some(format!(
-                "`windlass -p {stack} ps` shows how far it came; the same command finishes the job"
-            )),
+            Self::Supervisor { stack, source } => source.help().or_else(|| {
+                Some(format!(
+                    "`windlass -p {stack} ps` shows how far it came; the same command finishes the job"
+                ))
+            }),
+            Self::Spawn(error) => error.help(),
             Self::NoStackFile(missing) => Some(missing.help()),
             Self::NotRunning { .. } => Some("`windlass up` starts it".to_owned()),
             Self::State(error) | Self::Reconcile(ReconcileError::State(error)) => error.help(),

@@ -5,9 +5,11 @@
 //! order is found out. It never sleeps.
 
 mod host;
+mod neighbours;
 mod script;
 mod traits;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -15,9 +17,11 @@ use tokio::sync::watch;
 use crate::engine::Result;
 use crate::observed::{Observed, State};
 use crate::plan::Action;
-use crate::stack::{ImageSource, InstanceId};
+use crate::stack::{ImageSource, InstanceId, StackName};
+use crate::state::Directories;
 
 use host::Host;
+use neighbours::Whose;
 pub use script::{Fault, Guest, Script};
 
 /// The host in memory. Clones share it.
@@ -27,6 +31,10 @@ pub struct Fake(Arc<Mutex<Inner>>);
 #[derive(Debug, Default)]
 struct Inner {
     host: Host,
+    /// What other stacks have here, and what is nobody's.
+    neighbours: BTreeMap<StackName, Host>,
+    /// Where supervisors write down what they did.
+    notes: Option<Directories>,
     script: Script,
     /// Calls so far; faults are scripted by this number.
     calls: usize,
@@ -45,7 +53,7 @@ impl Fake {
     /// A host on which this exists already.
     pub fn with(observed: Observed) -> Self {
         let fake = Self::default();
-        fake.inner().host.observed = observed;
+        fake.inner().host = Host::of(observed);
         fake
     }
 
@@ -97,8 +105,18 @@ impl Fake {
 
     /// One call, subject to the script's faults.
     fn call<T>(&self, act: impl FnOnce(&mut Host, &Script) -> Result<T>) -> Result<T> {
+        self.call_on(Whose::Ours, act)
+    }
+
+    /// One call on what somebody has.
+    fn call_on<T>(
+        &self,
+        whose: Whose<'_>,
+        act: impl FnOnce(&mut Host, &Script) -> Result<T>,
+    ) -> Result<T> {
         let mut inner = self.inner();
-        let Inner { host, script, calls, crashed, changed, .. } = &mut *inner;
+        let Inner { host, neighbours, script, calls, crashed, changed, .. } = &mut *inner;
+        let host = whose.of(neighbours).unwrap_or(host);
         changed.send_replace(());
         let fault =
             script.fault(*calls).filter(|_| !*crashed).or((*crashed).then_some(Fault::Crash));
@@ -115,8 +133,8 @@ impl Fake {
     }
 
     /// How one run ended; `None`: it runs.
-    fn ended(&self, id: &InstanceId) -> Option<i32> {
-        match self.inner().host.observed.instances.get(id).map(|it| &it.state) {
+    fn ended(&self, stack: &StackName, id: &InstanceId) -> Option<i32> {
+        match self.observed_of(stack).instances.get(id).map(|it| &it.state) {
             Some(State::Exited(exit)) => Some(exit.code.unwrap_or(255)),
             None => Some(255),
             Some(_) => None,

@@ -82,7 +82,11 @@ impl LogFile {
         write!(entry, " {stream} {tag} ")?;
         entry.extend_from_slice(line);
         entry.push(b'\n');
-        self.file.write_all(&entry)?;
+        if let Err(error) = self.file.write_all(&entry) {
+            // The disk took half a line: the next would be glued to it, and both be lost.
+            self.file.set_len(self.size)?;
+            return Err(error);
+        }
         self.size += entry.len() as u64;
         Ok(())
     }
@@ -164,6 +168,24 @@ mod tests {
         assert_eq!(&found[..4], ["stdout F one", "stderr F err", "stdout F two", "stdout F "]);
         assert_eq!(found[4].len(), "stdout P ".len() + LONGEST_LINE);
         assert_eq!(found[5], "stdout P xxx");
+    }
+
+    #[test]
+    fn of_a_line_that_the_disk_took_half_nothing_stays() {
+        use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+        use std::io::{Seek, SeekFrom, Write};
+
+        let home = tempfile::tempdir().expect("directory");
+        let mut log = LogFile::open(home.path()).expect("log");
+        // A file of one page that cannot have another: what lies across is cut off.
+        let memory = memfd_create("log", MemfdFlags::ALLOW_SEALING).expect("a file");
+        log.file = memory.into();
+        log.size = 4090;
+        log.file.write_all(&[b'x'; 4096]).expect("written");
+        log.file.seek(SeekFrom::Start(log.size)).expect("sought");
+        fcntl_add_seals(&log.file, SealFlags::GROW).expect("sealed");
+        log.take(Stream::Stdout, b"wrote 1\n").expect_err("there is no room");
+        assert_eq!(log.file.metadata().expect("file").len(), 4090);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use axum::body::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -20,6 +21,10 @@ use crate::shim;
 use crate::stack::StackName;
 use crate::state::Directories;
 
+/// A supervisor begins to answer at once, whatever it is at work on: one that has
+/// said nothing for so long never will.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// The supervisor of one stack.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -32,6 +37,12 @@ pub enum ClientError {
     /// There is none, or it has just gone.
     #[error("no supervisor answers")]
     Gone(#[source] io::Error),
+    /// It is there and says nothing: stopped by a signal, or stuck.
+    #[error("the supervisor{} does not answer", pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default())]
+    Silent {
+        /// Its process, where that is known.
+        pid: Option<i32>,
+    },
     /// The connection broke.
     #[error("the supervisor ended while it was at work")]
     Broken(#[source] hyper::Error),
@@ -44,6 +55,18 @@ pub enum ClientError {
     /// It refused.
     #[error("the supervisor refused: {0}")]
     Refused(String),
+}
+
+impl ClientError {
+    /// What to do about it, where that is known.
+    pub fn help(&self) -> Option<String> {
+        let Self::Silent { pid } = self else { return None };
+        let pid = pid.map_or_else(|| "PID".to_owned(), |pid| pid.to_string());
+        Some(format!(
+            "`kill -CONT {pid}` wakes one that was stopped; `kill -9 {pid}` ends one that is stuck: \
+             what it minds goes on, and the same command starts another"
+        ))
+    }
 }
 
 /// Where a supervisor of the stack has its socket.
@@ -123,11 +146,6 @@ impl Client {
         path: &str,
         body: Vec<u8>,
     ) -> Result<Response<Incoming>, ClientError> {
-        let directory = File::open(&self.directory).map_err(ClientError::Gone)?;
-        let stream = UnixStream::connect(short_path(&directory)).await;
-        let stream = TokioIo::new(stream.map_err(ClientError::Gone)?);
-        let (mut sender, connection) = http1::handshake(stream).await.map_err(no_answer)?;
-        tokio::spawn(connection);
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -135,7 +153,8 @@ impl Client {
             .header(hyper::header::CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| ClientError::Refused(error.to_string()))?;
-        let answer = sender.send_request(request).await.map_err(no_answer)?;
+        let answer = tokio::time::timeout(PATIENCE, self.begin(request)).await;
+        let answer = answer.map_err(|_| self.silent())??;
         match answer.status() {
             status if status.is_success() => Ok(answer),
             // It is on its way out: as if it had gone already.
@@ -151,6 +170,30 @@ impl Client {
                 Err(ClientError::Refused(text))
             }
         }
+    }
+
+    /// Sends it; returns when the answer begins.
+    async fn begin(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, ClientError> {
+        let directory = File::open(&self.directory).map_err(ClientError::Gone)?;
+        let stream = UnixStream::connect(short_path(&directory)).await;
+        let stream = stream.map_err(|error| match error.kind() {
+            // So many wait already that no more are let in.
+            io::ErrorKind::WouldBlock => self.silent(),
+            _ => ClientError::Gone(error),
+        })?;
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(no_answer)?;
+        tokio::spawn(connection);
+        sender.send_request(request).await.map_err(no_answer)
+    }
+
+    /// It is there and says nothing.
+    pub(super) fn silent(&self) -> ClientError {
+        let alive = shim::look(&self.directory).filter(|alive| alive.process);
+        ClientError::Silent { pid: alive.map(|alive| alive.status.pid) }
     }
 }
 

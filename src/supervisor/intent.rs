@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::diagnostic::chain;
 use crate::plan::Options;
 use crate::stack::Stack;
 use crate::state::{StateError, atomic};
@@ -30,6 +31,18 @@ impl Intent {
     /// Reads it; `None`: nothing of the stack shall run.
     pub fn read(stack_directory: &Path) -> Result<Option<Self>, StateError> {
         atomic::read_versioned(&stack_directory.join(FILE), VERSION)
+    }
+
+    /// The same for whoever goes on without it: a damaged one is as good as none, and
+    /// the next `up` writes another.
+    pub fn read_or_none(stack_directory: &Path) -> Result<Option<Self>, StateError> {
+        match Self::read(stack_directory) {
+            Err(error @ StateError::Damaged { .. }) => {
+                tracing::warn!(error = %chain(&error).join(": "), "what was wanted is not known");
+                Ok(None)
+            }
+            read => read,
+        }
     }
 
     /// Replaces it, durably.

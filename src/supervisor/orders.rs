@@ -148,11 +148,13 @@ impl Supervisor {
             return Ok(());
         }
         let intent = Intent::after_up(self.intent.as_ref(), stack, options);
-        ran::forget(&self.world.directories.stack(&self.name))?;
-        if self.intent.as_ref() != Some(&intent) {
-            intent.write(&self.world.directories.stack(&self.name))?;
-            self.intent = Some(intent);
+        let directory = self.world.directories.stack(&self.name);
+        ran::forget(&directory)?;
+        // What lies there, not what is known here: somebody may have taken it away.
+        if Intent::read_or_none(&directory)?.as_ref() != Some(&intent) {
+            intent.write(&directory)?;
         }
+        self.intent = Some(intent);
         Ok(())
     }
 

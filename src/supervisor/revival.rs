@@ -33,6 +33,18 @@ struct One {
     due: Option<Duration>,
     /// We are starting it: its next run is not the user's.
     ours: bool,
+    /// Its end was judged by an earlier supervisor, which was to start it again.
+    owed: bool,
+    /// What was last handed out to be written down.
+    noted: Noted,
+}
+
+/// What is written down of one.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Noted {
+    counts: Counts,
+    gave_up: Option<u32>,
+    due: Option<Duration>,
 }
 
 #[derive(Debug, Default, PartialEq)]
@@ -61,13 +73,14 @@ impl Revival {
             // Of one that is new, an earlier supervisor may have written something down.
             let one = self.of.entry(id.clone());
             let one = one.or_insert_with(|| One::remembered(instance.restarts));
-            let before = (one.counts, one.gave_up, one.due);
             let ended = one.look(instance, policy(id), now);
             // What had ended before anybody looked is no news.
             if ended && known {
                 news.ended.insert(id.clone());
             }
-            if before != (one.counts, one.gave_up, one.due) {
+            let noted = Noted { counts: one.counts, gave_up: one.gave_up, due: one.due };
+            if one.noted != noted {
+                one.noted = noted;
                 news.noted.insert(id.clone());
             }
         }
@@ -92,7 +105,7 @@ impl Revival {
         for id in ids {
             let one = self.of.entry(id.clone()).or_default();
             if by_user {
-                *one = One::default();
+                *one = One { noted: one.noted, ..One::default() };
             }
             (one.seen, one.ours) = (Seen::Nothing, true);
         }
@@ -133,8 +146,10 @@ impl Revival {
 impl One {
     fn remembered(note: Restarts) -> Self {
         let counts = Counts { count: note.count, in_a_row: note.in_a_row };
+        let (gave_up, owed) = (note.gave_up, note.due.is_some());
+        let noted = Noted { counts, gave_up, due: owed.then_some(Duration::ZERO) };
         // Whatever runs now, it was not the user who started it since.
-        Self { counts, gave_up: note.gave_up, ours: note.count > 0, ..Self::default() }
+        Self { counts, gave_up, ours: note.count > 0, owed, noted, ..Self::default() }
     }
 
     /// Whether it has ended since it was looked last.
@@ -145,14 +160,14 @@ impl One {
             }
             State::Exited(exit) => return self.ended(exit, instance.held, policy, now),
             State::HalfMade | State::Created => {
-                (self.seen, self.due) = (Seen::Nothing, None);
+                (self.seen, self.due, self.owed) = (Seen::Nothing, None, false);
             }
         }
         false
     }
 
     fn alive(&mut self, pid: i32, now: Duration) {
-        self.due = None;
+        (self.due, self.owed) = (None, false);
         if matches!(self.seen, Seen::Alive { pid: seen, .. } if seen == pid) {
             return;
         }
@@ -175,6 +190,11 @@ impl One {
             _ => Duration::ZERO,
         };
         self.seen = Seen::Ended(exit.clone());
+        if std::mem::take(&mut self.owed) && !held && policy != Restart::No {
+            // Judged again it would be counted twice, and might be given up for that.
+            self.due = Some(now);
+            return true;
+        }
         self.judge(exit, held, ran, policy, now);
         true
     }

@@ -4,14 +4,23 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use super::client::{Client, ClientError};
 use super::server;
 use crate::shim::{self, Launcher, Payload, ProgramPayload, ShimError, ShimSpec};
 use crate::stack::StackName;
 use crate::state::Directories;
+
+/// How long one that has been started may take until it can be spoken to.
+const START: Duration = Duration::from_secs(10);
 
 /// Why there is no supervisor.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +41,16 @@ pub enum SpawnError {
     },
 }
 
+impl SpawnError {
+    /// What to do about it, where that is known.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Speak(error) => error.help(),
+            Self::Start(_) | Self::Directory { .. } => None,
+        }
+    }
+}
+
 /// Has a supervisor of this very program: an older one is asked to leave first.
 /// What it minded goes on meanwhile.
 pub async fn ensure(directories: &Directories, stack: &StackName) -> Result<Client, SpawnError> {
@@ -44,6 +63,11 @@ pub async fn ensure(directories: &Directories, stack: &StackName) -> Result<Clie
     let lock = tokio::task::spawn_blocking(move || lock(&directory)).await;
     let unusable = |source| SpawnError::Directory { path: client.directory().to_owned(), source };
     let _lock = lock.map_err(|error| unusable(error.into()))?.map_err(unusable)?;
+    let directory = client.directory().to_owned();
+    let settled = tokio::task::spawn_blocking(move || settle(&directory)).await;
+    if !settled.map_err(|error| unusable(error.into()))?.map_err(unusable)? {
+        return Err(SpawnError::Speak(client.silent()));
+    }
     if is_ours(&client).await? {
         return Ok(client);
     }
@@ -83,6 +107,49 @@ pub async fn gone(client: &Client) -> Result<(), SpawnError> {
     match shim::ended(directory, &directory.join("exit.json")).await {
         Ok(_) | Err(ShimError::Gone { .. }) => Ok(()),
         Err(error) => Err(SpawnError::Start(error)),
+    }
+}
+
+/// Waits for one that is only just starting: whoever wanted it may have been killed
+/// meanwhile, and it minds the stack all the same. Whether there is one that can be
+/// spoken to, or none.
+fn settle(directory: &Path) -> io::Result<bool> {
+    shim::settle(directory)?;
+    let news = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+    news.add_watch(directory, AddWatchFlags::IN_CREATE | AddWatchFlags::IN_ATTRIB)?;
+    let end = Instant::now() + START;
+    loop {
+        let Some(alive) = shim::look(directory).filter(|alive| alive.process) else {
+            return Ok(true);
+        };
+        if listens(directory)? {
+            return Ok(true);
+        }
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(false);
+        }
+        let status = alive.status;
+        let process = shim::process::watch(status.pid, status.start_time)?;
+        let ended = process.as_ref().map(|it| PollFd::new(it.as_fd(), PollFlags::POLLIN));
+        let made = PollFd::new(news.as_fd(), PollFlags::POLLIN);
+        let mut set: Vec<PollFd<'_>> = [made].into_iter().chain(ended).collect();
+        match poll(&mut set, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)) {
+            Ok(_) | Err(nix::Error::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        while news.read_events().is_ok_and(|events| !events.is_empty()) {}
+    }
+}
+
+/// Whether somebody listens at the socket.
+fn listens(directory: &Path) -> io::Result<bool> {
+    let directory = File::open(directory)?;
+    match UnixStream::connect(server::short_path(&directory)) {
+        Err(error) => {
+            Ok(!matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused))
+        }
+        Ok(_) => Ok(true),
     }
 }
 

@@ -29,6 +29,11 @@ pub(super) struct Host {
 }
 
 impl Host {
+    /// On which this exists already.
+    pub(super) fn of(observed: Observed) -> Self {
+        Self { observed, ..Self::default() }
+    }
+
     pub(super) fn perform(&mut self, action: &Action, script: &Script) -> Result<()> {
         match action {
             Action::FetchImage { source, .. } => {

@@ -93,16 +93,22 @@ async fn life(place: &Place, alive: &Alive, boot: Option<&Boot>) -> State {
     let status =
         async { Qmp::connect(&place.qmp()).await?.execute("query-status", Value::Null).await };
     match tokio::time::timeout(PATIENCE, status).await {
-        Ok(Ok(status)) => match status["status"].as_str().unwrap_or_default() {
-            "paused" => State::Paused { pid },
-            "internal-error" | "io-error" | "guest-panicked" => {
-                let reason = format!("QEMU says {}", status["status"]);
-                State::Degraded { pid, reason }
-            }
-            _ => State::Running { pid },
-        },
+        Ok(Ok(status)) => said(status["status"].as_str().unwrap_or_default(), pid),
         Ok(Err(error)) => State::Degraded { pid, reason: error.to_string() },
         Err(_) => State::Degraded { pid, reason: "QEMU does not answer".to_owned() },
+    }
+}
+
+/// What QEMU's word for the machine's state means.
+fn said(status: &str, pid: i32) -> State {
+    match status {
+        // QEMU stops a machine whose disk the host has no room for, in the middle of
+        // the write: continued, it writes on and has lost nothing.
+        "paused" | "io-error" => State::Paused { pid },
+        "internal-error" | "guest-panicked" => {
+            State::Degraded { pid, reason: format!("QEMU says \"{status}\"") }
+        }
+        _ => State::Running { pid },
     }
 }
 
@@ -135,4 +141,17 @@ fn health(place: &Place, alive: Option<&Alive>) -> Option<Health> {
     let bytes = std::fs::read(place.health()).ok()?;
     let health: Health = serde_json::from_slice(&bytes).ok()?;
     (health.at >= alive?.status.started).then_some(health)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_without_room_to_write_is_continued_and_never_restarted() {
+        assert_eq!(said("io-error", 7), State::Paused { pid: 7 });
+        assert_eq!(said("paused", 7), State::Paused { pid: 7 });
+        assert!(matches!(said("guest-panicked", 7), State::Degraded { pid: 7, .. }));
+        assert_eq!(said("running", 7), State::Running { pid: 7 });
+    }
 }

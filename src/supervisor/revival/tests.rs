@@ -60,7 +60,10 @@ fn one_that_ended_is_due_after_its_pause_and_once() {
     assert_eq!(revival.next(), Some(due));
     assert!(revival.take_due(SECOND).is_empty());
     assert_eq!(revival.take_due(due), [web()].into());
-    assert_eq!(revival.look(&ended(1, 100), always, due), News::default(), "seen before");
+    let news = revival.look(&ended(1, 100), always, due);
+    assert!(news.ended.is_empty(), "seen before");
+    assert_eq!(news.noted, [web()].into(), "it is not due any more");
+    assert_eq!(revival.look(&ended(1, 100), always, due), News::default());
     assert_eq!(revival.next(), None);
 }
 
@@ -121,6 +124,35 @@ fn a_new_supervisor_goes_on_counting() {
     assert_eq!(count(&revival), 4);
     revival.look(&ended(1, 100), always, SECOND);
     assert_eq!(revival.next(), Some(SECOND + Duration::from_millis(1600)));
+}
+
+#[test]
+fn an_end_that_was_judged_before_the_supervisor_was_killed_is_judged_once() {
+    let once = |_: &InstanceId| Restart::OnFailure(Some(1));
+    let mut first = Revival::default();
+    first.look(&running(7), once, Duration::ZERO);
+    first.look(&ended(1, 100), once, SECOND);
+    let (note, due) = first.note(&web()).expect("it is known");
+    assert!(due.is_some() && note.count == 1);
+
+    let mut observed = ended(1, 100);
+    let web_as_seen = observed.instances.get_mut(&web()).expect("it is there");
+    web_as_seen.restarts = Restarts { due: Some(101), ..note };
+    let mut second = Revival::default();
+    second.look(&observed, once, Duration::ZERO);
+    assert_eq!(second.take_due(Duration::ZERO), [web()].into(), "it is owed a start");
+    assert_eq!(count(&second), 1);
+}
+
+#[test]
+fn what_is_written_down_is_taken_back_when_the_user_starts_it() {
+    let mut revival = Revival::default();
+    revival.look(&running(7), always, Duration::ZERO);
+    revival.look(&ended(1, 100), always, SECOND);
+    revival.started(&[web()].into(), true);
+    let news = revival.look(&running(8), always, SECOND);
+    assert_eq!(news.noted, [web()].into());
+    assert_eq!(count(&revival), 0);
 }
 
 #[test]
