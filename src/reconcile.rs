@@ -99,6 +99,8 @@ pub struct Reconciled {
     pub plan: Plan,
     /// What was done.
     pub outcome: Outcome,
+    /// What was there before.
+    pub observed: Observed,
 }
 
 /// Why nothing, or not everything, was done.
@@ -147,7 +149,7 @@ pub async fn reconcile(
         forget(world, goal, &outcome).await?;
         races += 1;
         if !outcome.lost_a_race() || races == RACES {
-            return Ok(Reconciled { plan, outcome });
+            return Ok(Reconciled { plan, outcome, observed });
         }
     }
 }
@@ -158,7 +160,12 @@ pub async fn look_and_plan(world: &World, goal: &Goal) -> Result<Plan, Reconcile
     decide(world, goal, &observed).await
 }
 
-async fn decide(world: &World, goal: &Goal, observed: &Observed) -> Result<Plan, ReconcileError> {
+/// What would be done about what is there, and why. Changes nothing.
+pub async fn decide(
+    world: &World,
+    goal: &Goal,
+    observed: &Observed,
+) -> Result<Plan, ReconcileError> {
     Ok(match goal {
         Goal::Up(stack, options) => {
             let facts = facts(world, stack, observed, options).await?;

@@ -68,7 +68,7 @@ pub enum Message {
     /// A healthcheck brings another verdict than before.
     Health(InstanceId, Health),
     /// What was at work has ended.
-    Worked(Box<Report>),
+    Worked(Box<Worked>),
     /// Something of the stack was changed outside.
     HostChanged,
     /// How are things?
@@ -112,6 +112,15 @@ pub struct Supervisor {
 struct Pending {
     order: Order,
     replies: Option<mpsc::UnboundedSender<Said>>,
+}
+
+/// What was at work has come to this.
+#[derive(Debug)]
+pub struct Worked {
+    /// How it ended.
+    report: Report,
+    /// What there is, where nothing was to be done about it.
+    observed: Option<Observed>,
 }
 
 /// What is at work.
@@ -201,7 +210,7 @@ impl Supervisor {
             Message::HostChanged => {
                 self.examine_at = self.examine_at.min(self.began.elapsed() + SETTLE);
             }
-            Message::Worked(report) => self.worked(*report).await,
+            Message::Worked(worked) => self.worked(*worked).await,
             Message::Status(reply) => drop(reply.send(self.status())),
             Message::Leave => self.leave(),
         }

@@ -10,24 +10,32 @@ use super::{declared, drift};
 use crate::diagnostic::chain;
 use crate::event::{Event, What};
 use crate::health::Patient;
-use crate::observed::State;
+use crate::observed::{Observed, State};
 use crate::plan::{Change, Consent, Resource, display, words};
-use crate::reconcile::{Goal, look_and_plan};
+use crate::reconcile::{Goal, decide};
 use crate::stack::health::effective;
 use crate::stack::{InstanceId, Restart};
 
 impl Supervisor {
-    /// Looks at everything, and has whatever runs watched.
-    pub(super) async fn look(&mut self) {
+    /// Looks at everything, and has whatever runs watched. Whether it could be seen.
+    pub(super) async fn look(&mut self) -> bool {
         match self.world.observe(&self.name).await {
-            Ok(observed) => self.observed = observed,
+            Ok(observed) => {
+                self.mind(observed);
+                true
+            }
             Err(error) => {
                 // What runs is not the worse for it; it is looked again soon.
                 tracing::warn!(error = %chain(&error).join(": "), "cannot see what exists");
                 self.examine_at = self.examine_at.min(self.began.elapsed() + LOOK_AGAIN);
-                return;
+                false
             }
         }
+    }
+
+    /// Takes in what was seen.
+    pub(super) fn mind(&mut self, observed: Observed) {
+        self.observed = observed;
         let now = self.began.elapsed();
         let policy = policies(self.intent.as_ref());
         let news = self.revival.look(&self.observed, policy, now);
@@ -45,10 +53,12 @@ impl Supervisor {
     /// has put right what is to be put right.
     pub(super) async fn examine(&mut self) {
         self.examine_at = self.began.elapsed() + EXAMINE_EVERY;
-        self.look().await;
+        if !self.look().await {
+            return;
+        }
         let Some(intent) = &self.intent else { return };
         let goal = Goal::Up(Box::new(intent.stack.clone()), drift::options());
-        let plan = match look_and_plan(&self.world, &goal).await {
+        let plan = match decide(&self.world, &goal, &self.observed).await {
             Ok(plan) => plan,
             Err(error) => {
                 // Looked for again in a while; what runs is not the worse for it.

@@ -10,7 +10,7 @@ use super::intent::Intent;
 use super::looking::policies;
 use super::protocol::{Order, Said};
 use super::queue::{Nature, Ticket};
-use super::{EXAMINE_EVERY, Message, Pending, Supervisor, Work, minding};
+use super::{EXAMINE_EVERY, Message, Pending, Supervisor, Work, Worked, minding};
 use crate::autostart::ran;
 use crate::diagnostic::chain;
 use crate::event::Events;
@@ -132,11 +132,11 @@ impl Supervisor {
             let work = async {
                 match remembered {
                     Ok(()) => carry_out(&world, &goal, manner).await,
-                    Err(error) => Report::of(Err(error.into())),
+                    Err(error) => Worked { report: Report::of(Err(error.into())), observed: None },
                 }
             };
-            let ((), report) = tokio::join!(minding::pass_on(said, news, replies), work);
-            drop(outbox.send(Message::Worked(Box::new(report))));
+            let ((), worked) = tokio::join!(minding::pass_on(said, news, replies), work);
+            drop(outbox.send(Message::Worked(Box::new(worked))));
         });
         self.work = Some(Work { ticket, stop });
     }
@@ -158,7 +158,7 @@ impl Supervisor {
         Ok(())
     }
 
-    pub(super) async fn worked(&mut self, report: Report) {
+    pub(super) async fn worked(&mut self, Worked { report, observed }: Worked) {
         let Some(work) = self.work.take() else { return };
         let interrupted = matches!(&report, Report::Done(_, walked) if walked.interrupted);
         let order = self.orders.get(&work.ticket).map(|pending| pending.order.clone());
@@ -180,10 +180,16 @@ impl Supervisor {
                 tracing::warn!(error = %chain(&error).join(": "), "cannot forget what was wanted");
             }
         }
-        if self.queue.ended(interrupted) {
-            return self.look().await;
+        let goes_on = self.queue.ended(interrupted);
+        match observed {
+            Some(observed) => self.mind(observed),
+            None => {
+                self.look().await;
+            }
         }
-        self.look().await;
+        if goes_on {
+            return;
+        }
         if let (true, Some(Goal::Verb { ids, .. }), false) = (own, &order, report.is_complete()) {
             let policy = policies(self.intent.as_ref());
             self.revival.failed(ids, policy, self.began.elapsed());
@@ -215,12 +221,14 @@ fn is_own(goal: &Goal) -> bool {
 }
 
 /// One reconcile, under the stack's lock.
-async fn carry_out(world: &World, goal: &Goal, manner: Manner) -> Report {
-    let result = match take_lock(&world.directories.stack(goal.stack())).await {
+async fn carry_out(world: &World, goal: &Goal, manner: Manner) -> Worked {
+    let mut result = match take_lock(&world.directories.stack(goal.stack())).await {
         Ok(_lock) => reconcile(world, goal, &manner).await,
         Err(error) => Err(error.into()),
     };
-    Report::of(result)
+    let untouched = result.as_mut().ok().filter(|done| done.plan.steps.is_empty());
+    let observed = untouched.map(|done| std::mem::take(&mut done.observed));
+    Worked { report: Report::of(result), observed }
 }
 
 /// Takes the stack's lock; a command that works without us may have it.
