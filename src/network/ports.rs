@@ -43,8 +43,10 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    fn is_empty(&self) -> bool {
-        self.fixed.is_empty() && self.any.is_empty()
+    /// Whether any port of this protocol may be wanted.
+    fn has(&self, protocol: Protocol) -> bool {
+        self.any.contains(&protocol)
+            || self.fixed.difference(&self.not).any(|(wanted, _)| *wanted == protocol)
     }
 
     fn contains(&self, protocol: Protocol, port: u16) -> bool {
@@ -56,11 +58,8 @@ impl Wanted {
 /// Those of the wanted ports that somebody listens on. Forwarders whose file
 /// lies below `own` (the stack's directory of this boot) are left out.
 pub fn taken(wanted: &Wanted, own: &Path) -> BTreeMap<(Protocol, u16), PortOwner> {
-    if wanted.is_empty() {
-        return BTreeMap::new();
-    }
-    let listeners: Vec<Listener> =
-        listeners().into_iter().filter(|one| wanted.contains(one.protocol, one.port)).collect();
+    let mut listeners = listeners(|protocol| wanted.has(protocol));
+    listeners.retain(|one| wanted.contains(one.protocol, one.port));
     let inodes: BTreeSet<u64> = listeners.iter().map(|one| one.inode).collect();
     let holders = if inodes.is_empty() { BTreeMap::new() } else { holders(&inodes) };
     let mut taken = BTreeMap::new();
@@ -88,7 +87,8 @@ pub fn stray_name_servers(own: &Path, assigned: &BTreeSet<Ipv4Addr>) -> BTreeMap
             && !address.is_unspecified() && !address.is_loopback());
         stray && one.protocol == Protocol::Udp && one.port == 53
     };
-    let listeners: Vec<Listener> = listeners().into_iter().filter(served).collect();
+    let mut listeners = listeners(|protocol| protocol == Protocol::Udp);
+    listeners.retain(served);
     let inodes: BTreeSet<u64> = listeners.iter().map(|one| one.inode).collect();
     let holders = if inodes.is_empty() { BTreeMap::new() } else { holders(&inodes) };
     let mut found = BTreeMap::new();
@@ -125,14 +125,18 @@ pub(super) fn bind_failure(error: &io::Error, protocol: Protocol, address: Socke
     }
 }
 
-fn listeners() -> Vec<Listener> {
-    let tables = LISTENING.iter().flat_map(|(table, protocol, state)| {
-        // The calling thread's namespace, not the first thread's.
-        let text = fs::read_to_string(format!("/proc/thread-self/net/{table}"));
-        let text = text.unwrap_or_default();
-        let lines = text.lines().skip(1);
-        lines.filter_map(|line| listener(line, *protocol, *state)).collect::<Vec<_>>()
-    });
+/// Whoever listens by these protocols. To list TCP's sockets the kernel walks
+/// through all connections there may be, so it is asked only where that matters.
+fn listeners(of: impl Fn(Protocol) -> bool) -> Vec<Listener> {
+    let tables = LISTENING.iter().filter(|(_, protocol, _)| of(*protocol)).flat_map(
+        |(table, protocol, state)| {
+            // The calling thread's namespace, not the first thread's.
+            let text = fs::read_to_string(format!("/proc/thread-self/net/{table}"));
+            let text = text.unwrap_or_default();
+            let lines = text.lines().skip(1);
+            lines.filter_map(|line| listener(line, *protocol, *state)).collect::<Vec<_>>()
+        },
+    );
     tables.collect()
 }
 

@@ -6,7 +6,7 @@ mod limits;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -76,18 +76,32 @@ impl Hierarchies {
         self.legacy.iter().chain(&self.unified)
     }
 
-    /// The directory of version 1 where `file` of `path` lies.
-    fn legacy_file(&self, path: &str, file: &str) -> Option<PathBuf> {
+    /// Where `file` of `path` may lie in version 1, likeliest first.
+    fn legacy_places(&self, path: &str, file: &str) -> impl Iterator<Item = PathBuf> {
         // Nearly always the hierarchy that has the controller's name.
         let controller = file.split('.').next().unwrap_or_default();
-        let named = |root: &&PathBuf| {
+        let named = move |root: &&PathBuf| {
             let name = root.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             name.split(',').any(|name| name == controller)
         };
         let first = self.legacy.iter().filter(named);
-        let others = self.legacy.iter().filter(|root| !named(root));
-        let mut files = first.chain(others).map(|root| root.join(path).join(file));
-        files.find(|file| file.exists())
+        let others = self.legacy.iter().filter(move |root| !named(root));
+        first.chain(others).map(move |root| root.join(path).join(file))
+    }
+
+    /// Where `file` of `path` lies in version 1.
+    fn legacy_file(&self, path: &str, file: &str) -> Option<PathBuf> {
+        self.legacy_places(path, file).find(|file| file.exists())
+    }
+
+    /// What it says there.
+    fn read_legacy(&self, path: &str, file: &str) -> Option<String> {
+        self.legacy_places(path, file).find_map(|file| read(&file))
+    }
+
+    /// What it says in version 2.
+    fn read_unified(&self, path: &str, file: &str) -> Option<String> {
+        self.unified.as_ref().and_then(|root| read(&root.join(path).join(file)))
     }
 
     fn unified_file(&self, path: &str, file: &str) -> Option<PathBuf> {
@@ -180,22 +194,14 @@ impl Hierarchies {
 
     /// Whether the group is frozen, by whomever.
     pub fn frozen(&self, path: &str) -> bool {
-        let is = |file: Option<PathBuf>, text: &str| {
-            file.and_then(|file| fs::read_to_string(file).ok())
-                .is_some_and(|found| found.trim() == text)
-        };
-        is(self.unified_file(path, "cgroup.freeze"), "1")
-            || self
-                .legacy_file(path, "freezer.state")
-                .is_some_and(|file| fs::read_to_string(file).is_ok_and(|s| s.trim() != "THAWED"))
+        self.read_unified(path, "cgroup.freeze").is_some_and(|text| text.trim() == "1")
+            || self.read_legacy(path, "freezer.state").is_some_and(|text| text.trim() != "THAWED")
     }
 
     /// How many of the group's processes the kernel has killed for lack of memory.
     pub fn out_of_memory_kills(&self, path: &str) -> u64 {
-        let file = self
-            .unified_file(path, "memory.events")
-            .or_else(|| self.legacy_file(path, "memory.oom_control"));
-        file.and_then(|file| fs::read_to_string(file).ok())
+        self.read_unified(path, "memory.events")
+            .or_else(|| self.read_legacy(path, "memory.oom_control"))
             .and_then(|text| {
                 text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
             })
@@ -280,6 +286,13 @@ impl Hierarchies {
         }
         result
     }
+}
+
+/// A file of a group: a value or a few lines, which the kernel gives in one piece.
+fn read(file: &Path) -> Option<String> {
+    let mut buffer = [0; 1024];
+    let length = fs::File::open(file).ok()?.read(&mut buffer).ok()?;
+    std::str::from_utf8(&buffer[..length]).ok().map(str::to_owned)
 }
 
 /// A group that is removed while it is written to has no such device.

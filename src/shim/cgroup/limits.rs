@@ -70,8 +70,8 @@ impl Hierarchies {
 
     /// The limits in force.
     pub fn limits(&self, path: &str) -> Cgroup {
-        let unified = |file| read_number(self.unified_file(path, file));
-        let legacy = |file| read_number(self.legacy_file(path, file));
+        let unified = |file| number(&self.read_unified(path, file)?);
+        let legacy = |file| number(&self.read_legacy(path, file)?);
         let memory = unified("memory.max")
             .or_else(|| legacy("memory.limit_in_bytes").filter(|bytes| *bytes < V1_UNLIMITED));
         let pids = unified("pids.max").or_else(|| legacy("pids.max"));
@@ -84,14 +84,13 @@ impl Hierarchies {
     }
 
     fn milli_cpus(&self, path: &str) -> Option<u64> {
-        if let Some(file) = self.unified_file(path, "cpu.max") {
-            let text = fs::read_to_string(file).ok()?;
+        if let Some(text) = self.read_unified(path, "cpu.max") {
             let (quota, period) = text.trim().split_once(' ')?;
             let (quota, period): (u64, u64) = (quota.parse().ok()?, period.parse().ok()?);
             return quota.checked_mul(1000)?.checked_div(period);
         }
-        let quota = read_number(self.legacy_file(path, "cpu.cfs_quota_us"))?;
-        let period = read_number(self.legacy_file(path, "cpu.cfs_period_us"))?;
+        let quota: u64 = number(&self.read_legacy(path, "cpu.cfs_quota_us")?)?;
+        let period = number(&self.read_legacy(path, "cpu.cfs_period_us")?)?;
         quota.checked_mul(1000)?.checked_div(period)
     }
 }
@@ -104,6 +103,6 @@ fn set(file: Option<PathBuf>, value: &str, needed: bool, controller: &str) -> io
     }
 }
 
-fn read_number(file: Option<PathBuf>) -> Option<u64> {
-    fs::read_to_string(file?).ok()?.trim().parse().ok()
+fn number(text: &str) -> Option<u64> {
+    text.trim().parse().ok()
 }
