@@ -176,13 +176,14 @@ impl Supervisor {
             self.outbox.clone(),
         ));
         loop {
-            if self.queue.is_idle() && self.examine_at <= self.began.elapsed() {
-                self.examine().await;
-            }
             self.follow();
             self.proceed();
             if self.may_leave() {
                 return;
+            }
+            if self.queue.is_idle() && self.examine_at <= self.began.elapsed() {
+                self.examine().await;
+                continue;
             }
             let due = self.next_due();
             tokio::select! {

@@ -29,7 +29,7 @@ use windlass::engine::fake::{Fake, Fault, Guest, Script};
 use windlass::observed::{Answer, Exit, Observed, ObservedInstance, State, Verdict};
 use windlass::plan::{Consent, Options};
 use windlass::reconcile::{Goal, Report, Verb};
-use windlass::stack::{InstanceId, Kind, Restart, Stack, StackName};
+use windlass::stack::{Drift, InstanceId, Kind, Restart, Stack, StackName};
 use windlass::state::{Directories, answers};
 use windlass::supervisor::protocol::{Order, Said};
 use windlass::supervisor::{Message, Supervisor};
@@ -278,7 +278,11 @@ impl Stage {
             return None;
         }
         while let Some(said) = said.recv().await {
-            if let Said::Ended { report, .. } = said {
+            if let Said::Ended { report, leaving } = said {
+                if leaving {
+                    let left = tokio::time::timeout(A_WHILE, messages.closed()).await;
+                    left.expect("one that says that it leaves does");
+                }
                 return Some(*report);
             }
         }
@@ -491,4 +495,26 @@ fn one_that_never_stays_up_is_tried_at_growing_pauses() {
         let later = starts(&stage.fake) - early;
         assert!(later < early, "the pauses grow: {early} calls, then {later}");
     });
+}
+
+#[test]
+fn one_that_says_that_it_leaves_does_whatever_is_to_be_looked_at() {
+    for failing in 0..30 {
+        let mut stack = stacks::stack(vec![stacks::workload("late", Kind::Container)]);
+        for workload in stack.workloads.values_mut() {
+            workload.drift = Drift::Correct;
+        }
+        let stage = Stage::new(stack);
+        let fault = Fault::Fail(ErrorKind::System);
+        stage.fake.follow(Script::default().fail_at(failing, fault));
+        runtime().block_on(async {
+            let messages = stage.supervise();
+            messages.send(Message::HostChanged).expect("it hears");
+            tokio::task::yield_now().await;
+            let order = stage.order(stage.up(), &messages, None);
+            // What was heard is due to be looked at before the order is done.
+            let (report, ()) = tokio::join!(order, tokio::time::advance(Duration::from_secs(1)));
+            assert!(report.is_some());
+        });
+    }
 }

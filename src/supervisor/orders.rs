@@ -194,8 +194,9 @@ impl Supervisor {
             let policy = policies(self.intent.as_ref());
             self.revival.failed(ids, policy, self.began.elapsed());
         }
-        let leaving = self.has_nothing_to_mind();
-        self.reply(work.ticket, report, leaving);
+        // Whoever is told so waits until it is: nothing that is found later keeps it.
+        self.leaving |= self.has_nothing_to_mind();
+        self.reply(work.ticket, report, self.leaving);
     }
 }
 
