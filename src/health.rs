@@ -116,6 +116,12 @@ fn recall(directory: &Path) -> Option<Health> {
     serde_json::from_slice(&std::fs::read(directory.join(FILE)).ok()?).ok()
 }
 
+/// What was said to another check counts for nothing.
+fn forget(directory: &Path) {
+    // It may not be there; what is, is replaced by the first answer.
+    drop(std::fs::remove_file(directory.join(FILE)));
+}
+
 fn record(watched: &Watched<'_>, health: &Health) -> Result<(), EngineError> {
     atomic::write_cache(&watched.directory.join(FILE), health).map_err(|error| {
         let resource = format!("{} {}", watched.kind, watched.id);

@@ -61,6 +61,28 @@ fn what_depends_on_health_waits_for_the_images_own_check() {
 }
 
 #[test]
+fn what_was_said_to_another_check_does_not_count() {
+    let file = "
+services:
+  web:
+    image: ./image
+    command: [sleep, '1000']
+    healthcheck: { test: [CMD, 'true'], interval: 100ms }
+    stop_grace_period: 100ms
+";
+    let Some(stack) = Scenario::containers("other-check", file) else { return };
+    stack.ok(&["up", "-d", "--wait"]);
+    stack.write("windlass.yaml", &file.replace("'true'], ", "'false'], retries: 2, "));
+    let up = stack.run(&["up", "-d", "--wait"]);
+    assert_eq!(up.code, 1, "{}", up.stderr);
+    assert!(up.stderr.contains("its healthcheck failed 2 times in a row"), "{}", up.stderr);
+    stack.write("windlass.yaml", file);
+    stack.ok(&["up", "-d", "--wait"]);
+    assert_eq!(health(&stack, "web"), "healthy");
+    stack.finish();
+}
+
+#[test]
 fn the_file_overrides_what_the_image_says() {
     let patient = CHECKED.replace(
         "    image: ./checked\n",

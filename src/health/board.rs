@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Watched, ask, recall, record};
+use super::{Watched, ask, forget, recall, record};
 use crate::engine::{EngineError, ErrorKind, error::Reason};
 use crate::event::{Events, What};
 use crate::observed::Health;
@@ -132,6 +132,7 @@ impl Board {
                 return monitor.answers.clone();
             }
             monitor.task.abort();
+            forget(&patient.world.directories.instance(&patient.stack, &patient.id));
         }
         let (sender, answers) = watch::channel(None);
         let task = tokio::spawn(monitor(patient.clone(), sender, self.0.changes.clone()));

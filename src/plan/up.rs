@@ -102,6 +102,8 @@ struct Marks {
     /// The step after which a volume is there, by the file's name.
     volumes: BTreeMap<String, usize>,
     firewall: Option<usize>,
+    /// The step that changes an instance while it runs.
+    updated: BTreeMap<InstanceId, usize>,
     /// The step that starts an instance.
     started: BTreeMap<InstanceId, usize>,
 }

@@ -11,7 +11,7 @@ use crate::plan::course::{COMPLETED, Course};
 use crate::plan::given::Wait;
 use crate::plan::steps::Steps;
 use crate::plan::volume;
-use crate::stack::{Condition, Healthcheck, InstanceId, Kind, Probe, health};
+use crate::stack::{Condition, Definition, Healthcheck, InstanceId, Kind, Probe, health};
 
 /// The steps that wait, so that nothing is waited for twice.
 type Awaits = BTreeMap<(InstanceId, Condition), Option<usize>>;
@@ -49,7 +49,9 @@ impl Layout<'_> {
             last = vec![steps.add(resource(), Action::Create(course.desired.clone()), last)];
         }
         if todo.update {
-            last = vec![steps.add(resource(), Action::Update(course.desired.clone()), last)];
+            let index = steps.add(resource(), Action::Update(course.desired.clone()), last);
+            marks.updated.insert(id.clone(), index);
+            last = vec![index];
         }
         if todo.start {
             last.extend(Self::needs(course, marks));
@@ -144,7 +146,8 @@ impl Layout<'_> {
                 check: check.filter(|_| asks),
                 address: self.chosen.ports.target(&course.id).filter(|_| asks),
             };
-            Some(steps.add(course.resource(), action, started))
+            let after = started.or_else(|| marks.updated.get(&course.id).copied());
+            Some(steps.add(course.resource(), action, after))
         })
     }
 
@@ -218,12 +221,22 @@ fn holds(course: &Course, existing: &ObservedInstance, condition: Condition) -> 
         Condition::ServiceStarted => true,
         Condition::ServiceReady => existing.ready == Readiness::Ready || done(course),
         Condition::ServiceHealthy => {
-            existing.health.as_ref().is_some_and(|health| health.healthy) || done(course)
+            let healthy = existing.health.as_ref().is_some_and(|health| health.healthy);
+            healthy && !asks_otherwise(course, existing) || done(course)
         }
         Condition::ServiceCompletedSuccessfully => {
             matches!(&existing.state, State::Exited(exit) if exit.code == Some(0))
         }
     }
+}
+
+/// Whether its last answer was to another healthcheck than what it gets now.
+fn asks_otherwise(course: &Course, existing: &ObservedInstance) -> bool {
+    let check = |definition: &Definition| {
+        let fields = definition.0.iter().filter(|(field, _)| field.starts_with("healthcheck."));
+        fields.map(|(field, value)| (field.clone(), value.clone())).collect::<Vec<_>>()
+    };
+    course.todo.update && check(&existing.definition) != check(&course.desired.definition)
 }
 
 /// Whether it is kept because its work is done: it will never be asked again.
