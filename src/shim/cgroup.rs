@@ -22,8 +22,9 @@ const SLICE: &str = "windlass.slice";
 /// Where shims themselves live: a leaf, for version 2 allows processes only there.
 pub const SHIMS: &str = "windlass.slice/shims";
 
-/// How often a group is made again that vanished while it was entered.
-const JOININGS: usize = 10;
+/// How often a group is made again that vanished while it was entered: often enough
+/// for somebody who does nothing but take it away, on a busy host.
+const JOININGS: usize = 10_000;
 
 /// How often a group is cleared of what goes on entering it.
 const CLEARINGS: usize = 10;
