@@ -2,7 +2,7 @@
 //!
 //! [`decide`] is the pure core: from what is written down, what was asked and
 //! what was fetched to what is done next, and why. [`file`](mod@file), [`gates`], [`record`]
-//! and [`unit`] are pure too. `git`, `store` and `judge` are the rim; [`run`] is
+//! and [`unit`](mod@unit) are pure too. `git`, `store` and `judge` are the rim; [`run`] is
 //! the loop. It neither prints nor changes a workload: for that it has
 //! [`run::Hands`].
 
