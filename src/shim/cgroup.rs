@@ -146,6 +146,11 @@ impl Hierarchies {
             for _ in 0..JOININGS {
                 match attempt() {
                     Err(error) if has_vanished(&error) => {}
+                    // Somebody is just making it, or was killed over it: it has no processors yet.
+                    Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => {
+                        // Where it has vanished meanwhile, the next attempt finds that out.
+                        drop(inherit_cpuset(root, path));
+                    }
                     result => return result,
                 }
             }
