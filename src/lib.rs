@@ -33,6 +33,7 @@ pub mod gitops;
 pub mod autostart;
 pub mod engine;
 pub mod shim;
+pub mod readable;
 mod netlink;
 pub mod network;
 pub mod image;

@@ -14,14 +14,12 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use rustix::fs::inotify::WatchFlags;
 
 use super::record::{self, Record, Wishes};
+use crate::readable::Watch;
 use crate::stack::StackName;
 use crate::state::lock::{self, Attempt, Holder, StackLock};
 use crate::state::{Directories, StateError, atomic};
@@ -165,35 +163,9 @@ impl Store {
 
     /// Hears when a file of the directory is replaced.
     pub fn watch(&self) -> Result<Watch, StateError> {
-        let watch = || -> io::Result<Watch> {
-            let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-            inotify::add_watch(&inotify, self.directory.as_path(), WatchFlags::MOVED_TO)?;
-            Ok(Watch(registered(inotify)?))
-        };
-        watch().map_err(StateError::io("watch", &self.directory))
+        let watch = Watch::new(&self.directory, WatchFlags::MOVED_TO);
+        watch.map_err(StateError::io("watch", &self.directory))
     }
-}
-
-/// Hears when a file is replaced.
-#[derive(Debug)]
-pub struct Watch(AsyncFd<OwnedFd>);
-
-impl Watch {
-    /// Waits until one is. Look after the watch was made, and again after this.
-    pub async fn changed(&self) -> io::Result<()> {
-        let mut guard = self.0.readable().await?;
-        // What happened does not matter, only that something did.
-        let _ = rustix::io::read(guard.get_inner(), &mut [0; 4096]);
-        guard.clear_ready();
-        Ok(())
-    }
-}
-
-#[expect(unsafe_code, reason = "tokio asks for a promise that descriptors stay what they are")]
-fn registered(watch: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: an owned descriptor keeps its number until it is dropped, and
-    // nothing here replaces it.
-    unsafe { AsyncFd::register_with_interest(watch, Interest::READABLE) }.map_err(io::Error::from)
 }
 
 #[cfg(test)]

@@ -4,15 +4,13 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::fs::inotify::WatchFlags;
 use serde::Deserialize;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
 use super::GuestError;
+use crate::readable::Watch;
 
 /// What the guest said about one boot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,27 +61,14 @@ fn read(file: &Path) -> Result<Option<String>, GuestError> {
 /// Waits until the guest has said it.
 pub async fn wait(file: &Path, nonce: &str) -> Result<Word, GuestError> {
     let failed = |error: io::Error| GuestError::io("watch", file)(error);
-    let flags = CreateFlags::CLOEXEC | CreateFlags::NONBLOCK;
-    let watch = inotify::init(flags).map_err(|error| failed(error.into()))?;
-    inotify::add_watch(&watch, file, WatchFlags::MODIFY).map_err(|error| failed(error.into()))?;
-    let watch = registered(watch).map_err(failed)?;
+    let watch = Watch::new(file, WatchFlags::MODIFY).map_err(failed)?;
     loop {
         // Looked at after the watch was set: nothing falls in between.
         if let Some(word) = look(file, nonce)? {
             return Ok(word);
         }
-        let mut guard = watch.readable().await.map_err(failed)?;
-        // What happened does not matter, only that something did.
-        let _ = rustix::io::read(guard.get_inner(), &mut [0; 4096]);
-        guard.clear_ready();
+        watch.changed().await.map_err(failed)?;
     }
-}
-
-#[expect(unsafe_code, reason = "tokio asks for a promise that descriptors stay what they are")]
-fn registered(watch: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: an owned descriptor keeps its number until it is dropped, and
-    // nothing here replaces it.
-    unsafe { AsyncFd::register_with_interest(watch, Interest::READABLE) }.map_err(io::Error::from)
 }
 
 /// The last whole line about a boot that is meant.

@@ -4,13 +4,12 @@ use std::io;
 use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
 use super::cgroup::Hierarchies;
 use super::start::LOCK_FILE;
 use super::{ExitRecord, ShimError, Status, VERSION, process};
 use crate::observed::Exit;
+use crate::readable::readable;
 use crate::state::atomic;
 
 /// Name of the status within the run directory.
@@ -110,7 +109,6 @@ pub fn exit_record(exit_file: &Path) -> Result<Option<ExitRecord>, ShimError> {
     Ok(atomic::read_versioned(exit_file, VERSION)?)
 }
 
-#[expect(unsafe_code, reason = "tokio takes a descriptor on trust")]
 async fn watch(pid: i32, start_time: u64, boot_id: &str) -> Result<(), ShimError> {
     if boot_id != process::boot_id() {
         return Ok(());
@@ -119,9 +117,7 @@ async fn watch(pid: i32, start_time: u64, boot_id: &str) -> Result<(), ShimError
     let Some(descriptor) = process::watch(pid, start_time).map_err(failed)? else {
         return Ok(());
     };
-    // SAFETY: the descriptor is owned by what is returned, and stays the same.
-    let descriptor = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) };
-    let descriptor = descriptor.map_err(|error| failed(error.into()))?;
+    let descriptor = readable(descriptor).map_err(failed)?;
     drop(descriptor.readable().await.map_err(failed)?);
     Ok(())
 }

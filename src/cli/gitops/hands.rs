@@ -4,8 +4,6 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 
 use crate::cli::carry_out::{Job, carry_out};
@@ -20,6 +18,7 @@ use crate::gitops::run::Hands;
 use crate::gitops::{Settings, Store};
 use crate::observed::State;
 use crate::plan::{Action, Plan, words};
+use crate::readable::readable;
 use crate::reconcile::report::Walked;
 use crate::reconcile::{Goal, ReconcileError, Report};
 use crate::stack::Stack;
@@ -174,15 +173,7 @@ pub(super) async fn ended(pid: Option<u32>) {
     let Some(pid) = pid else { return std::future::pending().await };
     // One that cannot be opened has gone.
     let Ok(process) = pidfd_open(pid, PidfdFlags::NONBLOCK) else { return };
-    if let Ok(process) = registered(process) {
+    if let Ok(process) = readable(process) {
         drop(process.readable().await);
     }
-}
-
-#[expect(unsafe_code, reason = "tokio asks for a promise that descriptors stay what they are")]
-fn registered(process: std::os::fd::OwnedFd) -> std::io::Result<AsyncFd<std::os::fd::OwnedFd>> {
-    // SAFETY: an owned descriptor keeps its number until it is dropped, and
-    // nothing here replaces it.
-    let registered = unsafe { AsyncFd::register_with_interest(process, Interest::READABLE) };
-    registered.map_err(std::io::Error::from)
 }
