@@ -38,13 +38,7 @@ pub fn write(stack_directory: &Path, ids: &BTreeSet<InstanceId>) -> Result<(), S
 
 /// Takes it away: what runs from now on is what counts.
 pub fn forget(stack_directory: &Path) -> Result<(), StateError> {
-    let path = stack_directory.join(FILE);
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(StateError::io("remove", path)(error))
-        }
-        _ => Ok(()),
-    }
+    atomic::remove(&stack_directory.join(FILE))
 }
 
 #[cfg(test)]

@@ -23,9 +23,14 @@ pub struct Unit<'a> {
 /// The unit's name: the stack's, and where its state does not lie in the usual
 /// place, the identity of that place too, so that no two stacks meet.
 pub fn name(stack: &StackName, other_home: Option<&str>) -> String {
+    name_with("windlass", stack, other_home)
+}
+
+/// The same for a unit of another kind.
+pub(crate) fn name_with(prefix: &str, stack: &StackName, other_home: Option<&str>) -> String {
     match other_home {
-        None => format!("windlass-{stack}.service"),
-        Some(home_id) => format!("windlass-{stack}-{home_id}.service"),
+        None => format!("{prefix}-{stack}.service"),
+        Some(home_id) => format!("{prefix}-{stack}-{home_id}.service"),
     }
 }
 
@@ -35,11 +40,7 @@ impl Unit<'_> {
         let Self { stack, .. } = self;
         let program = word(&self.program.to_string_lossy());
         let state = word(&self.state.to_string_lossy());
-        let mut environment = String::new();
-        for (name, value) in &self.environment {
-            // Text takes text.
-            let _ = writeln!(environment, "Environment={}", word(&format!("{name}={value}")));
-        }
+        let environment = environment(&self.environment);
         format!(
             "\
 # Written by `windlass autostart on`, removed by `windlass autostart off`.
@@ -69,6 +70,16 @@ WantedBy=multi-user.target
 "
         )
     }
+}
+
+/// What the program is told by its environment, a line each.
+pub(crate) fn environment(variables: &BTreeMap<String, String>) -> String {
+    let mut text = String::new();
+    for (name, value) in variables {
+        // Text takes text.
+        let _ = writeln!(text, "Environment={}", word(&format!("{name}={value}")));
+    }
+    text
 }
 
 /// One word of a line, whatever is in it.

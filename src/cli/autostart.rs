@@ -44,9 +44,13 @@ pub(super) fn systemd() -> Systemd {
 }
 
 fn unit_name(invocation: &Invocation, stack: &StackName) -> String {
+    unit::name(stack, other_home(invocation).as_deref())
+}
+
+/// The identity of the state directory, where that is not the usual one.
+pub(super) fn other_home(invocation: &Invocation) -> Option<String> {
     let elsewhere = std::env::var_os("WINDLASS_HOME").is_some_and(|value| !value.is_empty());
-    let home_id = elsewhere.then(|| invocation.directories.home_id());
-    unit::name(stack, home_id.as_deref())
+    elsewhere.then(|| invocation.directories.home_id())
 }
 
 fn on(invocation: &Invocation) -> Result<Exit, CommandError> {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::arguments::{GitOps, GitOpsCommand};
-use super::autostart::{environment, systemd};
+use super::autostart::{environment, other_home, systemd};
 use super::{CommandError, Exit, Invocation, block_on, interrupt, project};
 use crate::gitops::decide::{self, NotApproved};
 use crate::gitops::git::GitError;
@@ -200,9 +200,7 @@ fn chosen(invocation: &Invocation) -> Result<(StackName, Store), CommandError> {
 }
 
 fn unit_name(invocation: &Invocation, stack: &StackName) -> String {
-    let elsewhere = std::env::var_os("WINDLASS_HOME").is_some_and(|value| !value.is_empty());
-    let home_id = elsewhere.then(|| invocation.directories.home_id());
-    unit::name(stack, home_id.as_deref())
+    unit::name(stack, other_home(invocation).as_deref())
 }
 
 fn install(invocation: &Invocation, file: &Path) -> Result<Exit, CommandError> {

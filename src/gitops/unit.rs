@@ -2,10 +2,9 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::path::Path;
 
-use crate::autostart::unit::{specifiers, word};
+use crate::autostart::unit::{environment, name_with, specifiers, word};
 use crate::stack::StackName;
 
 /// Everything that the unit says.
@@ -28,10 +27,7 @@ pub struct Unit<'a> {
 /// The unit's name: the stack's, and where its state does not lie in the usual
 /// place, the identity of that place too.
 pub fn name(stack: &StackName, other_home: Option<&str>) -> String {
-    match other_home {
-        None => format!("windlass-gitops-{stack}.service"),
-        Some(home_id) => format!("windlass-gitops-{stack}-{home_id}.service"),
-    }
+    name_with("windlass-gitops", stack, other_home)
 }
 
 impl Unit<'_> {
@@ -43,11 +39,7 @@ impl Unit<'_> {
         let (program, file) = (path(self.program), path(self.file));
         let needs: Vec<String> = self.needs.iter().map(|needed| path(needed)).collect();
         let needs = needs.join(" ");
-        let mut environment = String::new();
-        for (name, value) in &self.environment {
-            // Text takes text.
-            let _ = writeln!(environment, "Environment={}", word(&format!("{name}={value}")));
-        }
+        let environment = environment(&self.environment);
         format!(
             "\
 # Written by `windlass gitops install`, removed by `windlass gitops uninstall`.

@@ -31,12 +31,7 @@ pub fn read(stack_directory: &Path) -> Vec<Answer> {
 pub fn write(stack_directory: &Path, answers: &[Answer]) -> Result<(), StateError> {
     let path = stack_directory.join(FILE);
     if answers.is_empty() {
-        return match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(StateError::io("remove", path)(error))
-            }
-            _ => Ok(()),
-        };
+        return atomic::remove(&path);
     }
     atomic::write(&path, &Answers { version: VERSION, answers: answers.to_vec() })
 }

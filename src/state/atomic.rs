@@ -39,6 +39,16 @@ fn replace<T: Serialize>(path: &Path, value: &T, durable: bool) -> io::Result<()
     Ok(())
 }
 
+/// Takes a file away; one that is not there is no error.
+pub fn remove(path: &Path) -> Result<(), StateError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(StateError::io("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Reads what may be lost: nothing where there is none, or none that can be read.
 pub fn read_cache<T: DeserializeOwned + Default>(path: &Path, known: u32) -> T {
     read_versioned(path, known).ok().flatten().unwrap_or_default()

@@ -12,16 +12,12 @@ use crate::stack::StackName;
 impl Directories {
     /// Every stack that has a directory, by name.
     pub fn stacks(&self) -> Result<Vec<StackName>, StateError> {
-        let directories = directories_in(&self.lib.join("stacks"))?;
-        let name = |path: &PathBuf| StackName::new(path.file_name()?.to_str()?);
-        Ok(directories.iter().filter_map(name).collect())
+        stacks_in(&self.lib.join("stacks"))
     }
 
     /// Every stack that a `GitOps` loop keeps, by name.
     pub fn gitops_stacks(&self) -> Result<Vec<StackName>, StateError> {
-        let directories = directories_in(&self.lib.join("gitops"))?;
-        let name = |path: &PathBuf| StackName::new(path.file_name()?.to_str()?);
-        Ok(directories.iter().filter_map(name).collect())
+        stacks_in(&self.lib.join("gitops"))
     }
 
     /// Every directory of an instance of the stack, whether or not it has a record.
@@ -73,6 +69,13 @@ pub struct UnknownName {
     pub name: String,
     /// The names there are.
     pub known: Vec<String>,
+}
+
+/// The stacks that the directories in this one are named after.
+fn stacks_in(directory: &Path) -> Result<Vec<StackName>, StateError> {
+    let directories = directories_in(directory)?;
+    let name = |path: &PathBuf| StackName::new(path.file_name()?.to_str()?);
+    Ok(directories.iter().filter_map(name).collect())
 }
 
 fn all(

@@ -52,13 +52,7 @@ impl Intent {
 
     /// Takes it away: nothing shall run any more.
     pub fn remove(stack_directory: &Path) -> Result<(), StateError> {
-        let path = stack_directory.join(FILE);
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(StateError::io("remove", path)(error))
-            }
-            _ => Ok(()),
-        }
+        atomic::remove(&stack_directory.join(FILE))
     }
 
     /// What shall be after an `up`: what it named (and what that depends on) as it

@@ -110,10 +110,10 @@ impl Qemu {
         if !disk {
             return Ok(());
         }
-        remove_file(&place.disk())?;
+        atomic::remove(&place.disk())?;
         remove_directory(&place.log())?;
         forget_runs(&place)?;
-        remove_file(&place.data.join(record::FILE))?;
+        atomic::remove(&place.data.join(record::FILE))?;
         Ok(remove_directory(&place.data)?)
     }
 
@@ -216,20 +216,14 @@ fn digests(vm: &Vm) -> BTreeMap<String, String> {
 /// What runs of a former disk left behind.
 fn forget_runs(place: &Place) -> Result<(), StateError> {
     let left = [place.ready(), place.exit(), place.health(), place.console(), place.seed()];
-    left.iter().try_for_each(|path| remove_file(path))
-}
-
-pub(super) fn remove_file(path: &Path) -> Result<(), StateError> {
-    absent_is_fine(fs::remove_file(path)).map_err(StateError::io("remove", path))
+    left.iter().try_for_each(|path| atomic::remove(path))
 }
 
 pub(super) fn remove_directory(path: &Path) -> Result<(), StateError> {
-    absent_is_fine(fs::remove_dir_all(path)).map_err(StateError::io("remove", path))
-}
-
-fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(StateError::io("remove", path)(error))
+        }
+        _ => Ok(()),
     }
 }

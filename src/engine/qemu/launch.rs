@@ -15,12 +15,12 @@ use super::machine::{self, Parts};
 use super::place::{GREETING, Place};
 use super::qmp::Greeting;
 use super::shares::{self, Mounted};
-use super::{Qemu, create, disk, ready, seed, vm_of};
+use super::{Qemu, disk, ready, seed, vm_of};
 use crate::cloud_init::{self, Guest};
 use crate::plan::Desired;
 use crate::shim::{self, Cgroup, Interface, Payload, ProgramPayload, ShimSpec};
 use crate::state::record::{InstanceRecord, VmRecord};
-use crate::state::{StateError, names};
+use crate::state::{StateError, atomic, names};
 
 /// How long a guest may take to say that it is ready.
 const ON_KVM: Duration = Duration::from_mins(5);
@@ -143,9 +143,9 @@ impl Qemu {
 fn prepare(place: &Place) -> Result<(), QemuError> {
     std::fs::create_dir_all(&place.run).map_err(StateError::io("create", &place.run))?;
     for old in [place.exit(), place.health(), place.ready(), place.console()] {
-        create::remove_file(&old)?;
+        atomic::remove(&old)?;
     }
-    create::remove_file(&place.run.join("follow.position"))?;
+    atomic::remove(&place.run.join("follow.position"))?;
     for appended in [place.ready(), place.console()] {
         std::fs::File::create(&appended).map_err(StateError::io("create", &appended))?;
     }
