@@ -1,17 +1,18 @@
 //! How a supervisor sees: what exists, who has ended, who is well, what is no
 //! longer as it was made. That something cannot be seen for once ends nothing.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::drift::{self, Findings};
 use super::intent::Intent;
-use super::protocol::Order;
-use super::{EXAMINE_EVERY, LOOK_AGAIN, Pending, Supervisor, minding};
-use super::{declared, drift};
+use super::{EXAMINE_EVERY, LOOK_AGAIN, Supervisor, declared, minding};
+use crate::conditions::Declared;
 use crate::diagnostic::chain;
 use crate::event::{Event, What};
 use crate::health::Patient;
 use crate::observed::{Observed, State};
-use crate::plan::{Change, Consent, Resource, display, words};
+use crate::plan::{Change, Resource, display, words};
 use crate::reconcile::{Goal, decide};
 use crate::stack::health::effective;
 use crate::stack::{InstanceId, Restart};
@@ -66,24 +67,20 @@ impl Supervisor {
                 return;
             }
         };
-        let found = drift::find(&plan, &intent.stack);
-        self.note_what_is_as_declared(&found.changes);
-        let Some(intent) = &self.intent else { return };
-        self.say_what_drifted(&found.changes);
-        self.drift = found.changes;
-        if let Some(options) = found.correction {
-            let (ticket, _) = self.queue.urge();
-            let goal = Goal::Up(Box::new(intent.stack.clone()), options);
-            let order = Order { goal, consent: Consent::default(), grace: None };
-            self.orders.insert(ticket, Pending { order, replies: None });
+        let Findings { changes, correction } = drift::find(&plan, &intent.stack);
+        let now = jiff::Timestamp::now().as_second();
+        let declared = declared::after_look(&self.declared, &intent.stack, &changes, now);
+        let goal = correction.map(|options| Goal::Up(Box::new(intent.stack.clone()), options));
+        self.note_what_is_as_declared(declared);
+        self.say_what_drifted(&changes);
+        self.drift = changes;
+        if let Some(goal) = goal {
+            self.want(goal);
         }
     }
 
     /// Takes note of who is as it was made, and since when.
-    fn note_what_is_as_declared(&mut self, changes: &[Change]) {
-        let Some(intent) = &self.intent else { return };
-        let now = jiff::Timestamp::now().as_second();
-        let found = declared::after_look(&self.declared, &intent.stack, changes, now);
+    fn note_what_is_as_declared(&mut self, found: BTreeMap<InstanceId, Declared>) {
         if found == self.declared {
             return;
         }

@@ -60,9 +60,13 @@ impl Supervisor {
         }
         self.followed = Some((due, now));
         let goal = Goal::Follow(Box::new(intent.stack.clone()));
+        self.want(goal);
+    }
+
+    /// Has something done that nobody asked for, before whatever waits.
+    pub(super) fn want(&mut self, goal: Goal) {
         let (ticket, _) = self.queue.urge();
-        let order = Order { goal, consent: Consent::default(), grace: None };
-        self.orders.insert(ticket, Pending { order, replies: None });
+        self.orders.insert(ticket, Pending { order: own(goal), replies: None });
     }
 
     pub(super) fn give_up(&mut self, ticket: Ticket) {
@@ -109,7 +113,7 @@ impl Supervisor {
         let stack = self.intent.as_ref().map(|intent| intent.stack.clone());
         let stack = stack.filter(|_| !ids.is_empty())?;
         let goal = Goal::Verb { stack: Box::new(stack), verb: Verb::Revive, ids };
-        let order = Order { goal, consent: Consent::default(), grace: None };
+        let order = own(goal);
         self.orders.insert(ticket, Pending { order: order.clone(), replies: None });
         Some(order)
     }
@@ -198,6 +202,11 @@ impl Supervisor {
         self.leaving |= self.has_nothing_to_mind();
         self.reply(work.ticket, report, self.leaving);
     }
+}
+
+/// An order that nobody gave: nobody has agreed to anything.
+fn own(goal: Goal) -> Order {
+    Order { goal, consent: Consent::default(), grace: None }
 }
 
 /// How an order bears company.
