@@ -1,9 +1,13 @@
 //! The supervisor's socket as a stranger with `curl` uses it: a real socket, a host in
 //! memory behind it.
 
+#[path = "support/fake_world.rs"]
+mod fake_world;
+#[path = "support/records.rs"]
+mod records;
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,11 +17,10 @@ use windlass::engine::fake::{Fake, Guest, Script};
 use windlass::plan::Options;
 use windlass::reconcile::Goal;
 use windlass::spec::{InMemory, Source};
-use windlass::stack::{self, Definition, ImageSource, InstanceId, Kind, Stack};
-use windlass::state::{Directories, InstanceRecord, record};
+use windlass::stack::{self, InstanceId, Kind, Stack};
+use windlass::state::Directories;
 use windlass::supervisor::Supervisor;
 use windlass::supervisor::server::{self, Office};
-use windlass::world::World;
 
 const SHOP: &str = "
 name: shop
@@ -56,16 +59,7 @@ impl Stage {
     fn new() -> Self {
         let home = tempfile::tempdir().expect("a directory");
         let fake = Fake::default();
-        let world = World {
-            directories: Directories::new(Some(home.path()), None),
-            home_id: "0123abcd".into(),
-            containers: Arc::new(fake.workloads(Kind::Container)),
-            vms: Arc::new(fake.workloads(Kind::Vm)),
-            networks: Arc::new(fake.clone()),
-            volumes: Arc::new(fake.clone()),
-            images: Arc::new(fake.clone()),
-            host: Arc::new(fake.clone()),
-        };
+        let world = fake_world::world(&fake, home.path());
         let (stack, directories) = (read(SHOP), world.directories.clone());
         let (supervisor, messages, news) =
             Supervisor::new(world.clone(), stack.name.clone()).expect("a supervisor");
@@ -120,22 +114,7 @@ impl Stage {
     fn log(&self, name: &str, lines: &[&str]) {
         let id = InstanceId::single(name);
         let directory = self.directories.instance(&self.stack.name, &id);
-        let record = InstanceRecord {
-            version: record::VERSION,
-            stack: self.stack.name.clone(),
-            id,
-            kind: Kind::Container,
-            image: ImageSource::Reference(name.into()),
-            image_digest: String::new(),
-            addresses: [].into(),
-            macs: [].into(),
-            definition: Definition::default(),
-            created: 0,
-            complete: true,
-            ever_ready: true,
-            held: false,
-            vm: None,
-        };
+        let record = records::record(self.stack.name.clone(), id, Kind::Container);
         record.write(&directory).expect("written");
         std::fs::create_dir_all(directory.join("log")).expect("made");
         let lines = lines.iter().map(|line| format!("2026-11-23T19:00:{line}"));

@@ -1,8 +1,10 @@
 //! Walking a plan over the fake engine: what is done, what is not when a step
 //! fails, and that the next reconcile finishes whatever was cut short.
 
+#[path = "support/fake_world.rs"]
+mod fake_world;
+
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use tokio::sync::watch;
 use windlass::apply::{self, Outcome, Walk};
@@ -14,8 +16,6 @@ use windlass::health::Board;
 use windlass::plan::{self, Options, Plan, Resource, display};
 use windlass::spec::{InMemory, Source};
 use windlass::stack::{self, InstanceId, Kind, Stack};
-use windlass::state::Directories;
-use windlass::world::World;
 
 const FILE: &str = "
 name: shop
@@ -54,16 +54,7 @@ impl Stage {
     fn new(script: Script) -> Self {
         let home = tempfile::tempdir().expect("a directory");
         let fake = Fake::new(script);
-        let world = World {
-            directories: Directories::new(Some(home.path()), None),
-            home_id: "0123abcd".into(),
-            containers: Arc::new(fake.workloads(Kind::Container)),
-            vms: Arc::new(fake.workloads(Kind::Vm)),
-            networks: Arc::new(fake.clone()),
-            volumes: Arc::new(fake.clone()),
-            images: Arc::new(fake.clone()),
-            host: Arc::new(fake.clone()),
-        };
+        let world = fake_world::world(&fake, home.path());
         let (events, heard) = Events::channel();
         let (stop, stopped) = watch::channel(false);
         let stack = stack().name;

@@ -3,6 +3,8 @@
 
 #[path = "cli/logs.rs"]
 mod logs;
+#[path = "support/records.rs"]
+mod records;
 #[path = "support/windlass.rs"]
 mod windlass;
 

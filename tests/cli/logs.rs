@@ -1,14 +1,14 @@
 //! `windlass logs`: several workloads by time, of either kind, and following
 //! until everybody has ended. The logs are written here as a shim writes them.
 
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 
+use crate::records;
 use crate::windlass::Stage;
 use ::windlass::shim::{Status, VERSION, process};
-use ::windlass::stack::{Definition, ImageSource, InstanceId, Kind, StackName};
-use ::windlass::state::{Directories, InstanceRecord, atomic, record};
+use ::windlass::stack::{InstanceId, Kind, StackName};
+use ::windlass::state::{Directories, atomic};
 
 /// Whether there is root, which `logs` needs; says so where there is none.
 fn root() -> bool {
@@ -27,22 +27,7 @@ fn instance(stage: &Stage, kind: Kind, id: &InstanceId, lines: &[&str]) {
     let directories = Directories::new(Some(&stage.home()), None);
     let stack = StackName::new("shop").expect("a name");
     let directory = directories.instance(&stack, id);
-    let record = InstanceRecord {
-        version: record::VERSION,
-        stack,
-        id: id.clone(),
-        kind,
-        image: ImageSource::Reference("debian:12".into()),
-        image_digest: String::new(),
-        addresses: BTreeMap::new(),
-        macs: BTreeMap::new(),
-        definition: Definition::default(),
-        created: 0,
-        complete: true,
-        ever_ready: true,
-        held: false,
-        vm: None,
-    };
+    let record = records::record(stack, id.clone(), kind);
     record.write(&directory).expect("written");
     std::fs::create_dir_all(directory.join("log")).expect("made");
     append(stage, id, lines);
