@@ -12,6 +12,8 @@
 
 #[path = "ratios/compose.rs"]
 mod compose;
+#[path = "../tests/support/events.rs"]
+mod events;
 #[path = "ratios/floor.rs"]
 mod floor;
 #[path = "ratios/measure.rs"]

@@ -9,7 +9,7 @@ mod oci;
 #[expect(dead_code, reason = "each file of scenarios uses a part of it")]
 mod scenario;
 
-use events::Events;
+use events::{Events, LISTEN};
 use scenario::Scenario;
 use serde_json::json;
 
@@ -181,7 +181,7 @@ fn dependents_follow_one_that_becomes_unhealthy_each_as_its_edge_says() {
     let Some(stack) = Scenario::containers("followed", FOLLOWED) else { return };
     stack.ok(&["up", "-d"]);
     let (cron, idle) = (stack.pid("cron"), stack.pid("idle"));
-    let mut events = Events::of(&stack);
+    let mut events = Events::of(stack.command(&LISTEN));
     stack.ok(&["exec", "-T", "db", "rm", "/tmp/well"]);
     let said = events.next("web", "follows");
     assert_eq!(said["because"], "db became unhealthy (on_unhealthy: stop)");
@@ -191,7 +191,8 @@ fn dependents_follow_one_that_becomes_unhealthy_each_as_its_edge_says() {
     // Whoever supervises next goes on from what is written down.
     stack.kill_supervisor();
     stack.ok(&["start", "idle"]);
-    let (mut events, mut of_cron) = (Events::of(&stack), Events::of(&stack));
+    let (mut events, mut of_cron) =
+        (Events::of(stack.command(&LISTEN)), Events::of(stack.command(&LISTEN)));
     stack.ok(&["exec", "-T", "db", "touch", "/tmp/well"]);
     let said = events.next("web", "follows");
     assert_eq!(said["because"], "db is healthy again (on_unhealthy: stop)");
@@ -210,7 +211,7 @@ fn dependents_follow_one_that_becomes_unhealthy_each_as_its_edge_says() {
 fn what_the_user_stopped_while_it_rested_stays_so() {
     let Some(stack) = Scenario::containers("followed-held", FOLLOWED) else { return };
     stack.ok(&["up", "-d"]);
-    let mut events = Events::of(&stack);
+    let mut events = Events::of(stack.command(&LISTEN));
     stack.ok(&["exec", "-T", "db", "rm", "/tmp/well"]);
     events.find("web", "done", |done| done["state"] == "stopped");
     stack.ok(&["stop", "web"]);

@@ -13,7 +13,7 @@ mod scenario;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use events::Events;
+use events::{Events, LISTEN};
 use scenario::{Scenario, kill_and_wait};
 use serde_json::Value;
 
@@ -33,7 +33,7 @@ fn what_is_killed_is_started_again_where_its_policy_says_so() {
     let Some(stack) = Scenario::containers("restart", STEADY) else { return };
     stack.ok(&["up", "-d"]);
     let (web, other) = (stack.pid("web"), stack.pid("other"));
-    let mut events = Events::of(&stack);
+    let mut events = Events::of(stack.command(&LISTEN));
     kill_and_wait(other);
     events.next("other", "ended");
     kill_and_wait(web);
@@ -51,7 +51,7 @@ fn one_that_goes_on_failing_is_given_up_at_its_limit() {
     let Some(stack) = Scenario::containers("gives-up", &format!("{file}\n")) else { return };
     stack.write("windlass.yaml", &file.replace(" } }", " }, web: { image: ./image } }"));
     stack.ok(&["up", "-d"]);
-    let mut events = Events::of(&stack);
+    let mut events = Events::of(stack.command(&LISTEN));
     if !stack.ok(&["ps", "-a"]).stdout.contains("gave up") {
         assert_eq!(events.next("flaps", "gave_up")["limit"], 2);
     }
@@ -68,7 +68,7 @@ fn what_the_user_stopped_is_not_started_behind_their_back() {
     // A new supervisor, too, leaves it.
     stack.kill_supervisor();
     stack.ok(&["up", "-d", "other"]);
-    let mut events = Events::of(&stack);
+    let mut events = Events::of(stack.command(&LISTEN));
     stack.ok(&["restart", "other"]);
     events.next("other", "done");
     assert_eq!(row(&stack, "web")["State"], "exited");
@@ -96,7 +96,7 @@ fn a_supervisor_killed_at_any_time_is_replaced_and_nothing_restarts() {
     assert_eq!((stack.pid("web"), stack.pid("other")), before);
     assert_ne!(stack.supervisor().expect("another one"), first);
     // It minds what it did not start.
-    let mut events = Events::of(&stack);
+    let mut events = Events::of(stack.command(&LISTEN));
     kill_and_wait(before.0);
     events.next("web", "again");
     events.next("web", "done");
@@ -235,7 +235,7 @@ services:
 ";
     let Some(stack) = Scenario::containers("health", file) else { return };
     stack.ok(&["up", "-d"]);
-    let mut events = Events::of(&stack);
+    let mut events = Events::of(stack.command(&LISTEN));
     stack.ok(&["exec", "-T", "web", "touch", "/tmp/well"]);
     events.find("web", "health", |health| health["healthy"] == true);
     assert_eq!(row(&stack, "web")["Health"], "healthy");
@@ -257,7 +257,7 @@ services:
     stack.ok(&["up", "-d"]);
     assert_eq!(stack.run(&["diff", "--exit-code"]).code, 0);
     let pids = (stack.pid("web"), stack.pid("other"));
-    let mut events = Events::of(&stack);
+    let mut events = Events::of(stack.command(&LISTEN));
     stack.set_memory_limit("other", 48 * 1024 * 1024);
     stack.delete_firewall_table();
     let drifted = events.next("other", "drifted");

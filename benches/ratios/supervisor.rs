@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader, Lines};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, ChildStdout, Stdio};
+use std::process::{Child, ChildStderr, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,7 @@ use windlass::supervisor::client::Client;
 use windlass::supervisor::intent::Intent;
 use windlass::supervisor::protocol::{Order, Said};
 
+use super::events::{Events, LISTEN};
 use super::measure::{ROUNDS, command, kill_and_wait, median, row, windlass};
 
 /// How long an idle supervisor is watched: it looks at everything once a minute.
@@ -109,13 +110,13 @@ fn revival(root: &Path) {
     let stack = Stack::up(root, 1, "restart: always, ");
     let (mut decided, mut times) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        let mut events = Events::listen(root);
+        let mut events = Events::of(command(root, &LISTEN));
         let pid = stack.pid("s0");
         let began = Instant::now();
         kill_and_wait(pid);
-        let again = events.next("again");
+        let again = events.next("s0", "again");
         decided.push(began.elapsed());
-        events.next("done");
+        events.next("s0", "done");
         let pause = Duration::from_millis(again["pause_ms"].as_u64().expect("a pause"));
         times.push(began.elapsed().saturating_sub(pause));
     }
@@ -227,46 +228,7 @@ impl Watching {
     }
 }
 
-/// What the supervisor says from now on.
-struct Events {
-    program: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-}
-
-impl Events {
-    fn listen(root: &Path) -> Self {
-        let mut program = command(root, &["events", "--json"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("it runs");
-        let mut word = String::new();
-        BufReader::new(program.stderr.take().expect("piped")).read_line(&mut word).expect("text");
-        let lines = BufReader::new(program.stdout.take().expect("piped")).lines();
-        Self { program, lines }
-    }
-
-    /// The next event of this kind.
-    fn next(&mut self, kind: &str) -> Value {
-        for line in self.lines.by_ref() {
-            let line: Value = serde_json::from_str(&line.expect("text")).expect("JSON");
-            let what = &line["event"]["what"][kind];
-            if !what.is_null() {
-                return what.clone();
-            }
-        }
-        panic!("the supervisor ended before it said `{kind}`");
-    }
-}
-
 impl Drop for Watching {
-    fn drop(&mut self) {
-        drop(self.program.kill());
-        drop(self.program.wait());
-    }
-}
-
-impl Drop for Events {
     fn drop(&mut self) {
         drop(self.program.kill());
         drop(self.program.wait());

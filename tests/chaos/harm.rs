@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use rustix::process::Signal;
 
 use crate::commands::{self, Running, kill, kill_if_there};
@@ -14,7 +15,7 @@ use crate::stage::{STEADY, Stage};
 use crate::story::Story;
 
 /// One of the things that can happen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Harm {
     KillSupervisor,
     StopSupervisor,
@@ -40,31 +41,6 @@ pub(crate) enum Harm {
 }
 
 use Harm::*;
-
-/// Everything that is dealt out again and again.
-pub(crate) const DECK: [Harm; 21] = [
-    KillSupervisor,
-    StopSupervisor,
-    KillProcess,
-    KillShim,
-    KillNameServer,
-    KillForwarder,
-    Freeze,
-    DeleteBridge,
-    DeleteInterface,
-    DeleteTable,
-    DeleteRule,
-    DamageLedger,
-    DamageIntent,
-    DamageNotes,
-    FillDisk,
-    UpsAtOnce,
-    UpAndDown,
-    KillUp,
-    KillDown,
-    Restart,
-    StopAndStart,
-];
 
 /// A hung supervisor is named within this time, and the command ends.
 const NAMED_WITHIN: Duration = Duration::from_secs(40);

@@ -6,9 +6,11 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use clap::ValueEnum;
+
 use crate::commands::{Ended, kill_if_there};
 use crate::dice::Dice;
-use crate::harm::{Blow, DECK, Harm, with_followers};
+use crate::harm::{Blow, Harm, with_followers};
 use crate::news::News;
 use crate::records::Records;
 use crate::stage::{STEADY, Stage};
@@ -85,7 +87,7 @@ impl Rounds {
 
     fn draw(&mut self) -> Harm {
         if self.deck.is_empty() {
-            self.deck = self.dice.shuffled(DECK.to_vec());
+            self.deck = self.dice.shuffled(Harm::value_variants().to_vec());
         }
         self.deck.pop().expect("it was dealt anew")
     }

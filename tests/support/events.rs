@@ -1,11 +1,12 @@
 //! What a stack's supervisor says, as a test waits for it.
 
 use std::io::{BufRead, BufReader, Lines};
-use std::process::{Child, ChildStdout, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
 
-use crate::scenario::Scenario;
+/// What has the program say it.
+pub(crate) const LISTEN: [&str; 2] = ["events", "--json"];
 
 /// What the supervisor says, from now on.
 pub(crate) struct Events {
@@ -14,13 +15,10 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    pub(crate) fn of(stack: &Scenario) -> Self {
-        let mut program = stack
-            .command(&["events", "--json"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("started");
+    /// `listen` is the program with [`LISTEN`].
+    pub(crate) fn of(mut listen: Command) -> Self {
+        let mut program =
+            listen.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("started");
         // It says so once it listens.
         let mut word = String::new();
         let mut told = BufReader::new(program.stderr.take().expect("piped"));
