@@ -12,7 +12,7 @@ use super::protocol::Said;
 use super::{Message, SETTLE};
 use crate::diagnostic::chain;
 use crate::event::{Event, Events};
-use crate::observed::{Health, Observed, Readiness, Restarts, State};
+use crate::observed::{Health, Observed, Readiness, Restarts};
 use crate::stack::{InstanceId, Kind, StackName};
 use crate::state::{StateError, atomic};
 use crate::world::World;
@@ -49,9 +49,7 @@ impl Exits {
     ) {
         self.0.retain(|id, _| observed.instances.contains_key(id));
         for (id, instance) in &observed.instances {
-            let (State::Running { pid } | State::Paused { pid } | State::Degraded { pid, .. }) =
-                instance.state
-            else {
+            let Some(pid) = instance.pid() else {
                 self.0.remove(id);
                 continue;
             };

@@ -47,7 +47,6 @@ use super::Message;
 use super::intent::Intent;
 use super::protocol::{Hello, Order, Program, Proposal, Said};
 use super::queue::Ticket;
-use crate::diagnostic::chain;
 use crate::event::Event;
 use crate::reconcile::look_and_plan;
 use crate::stack::StackName;
@@ -191,10 +190,7 @@ async fn stack(State(office): State<Office>) -> Response {
             let wrong = Wrong::new("nothing of the stack shall run");
             wrong.help("`windlass up` says what shall").answer(StatusCode::NOT_FOUND)
         }
-        Err(error) => {
-            let wrong = Wrong::new(chain(&error).join(": "));
-            wrong.answer(StatusCode::INTERNAL_SERVER_ERROR)
-        }
+        Err(error) => refusal::failed(&error),
     }
 }
 
@@ -209,10 +205,7 @@ async fn plan(State(office): State<Office>, body: Result<Bytes, BytesRejection>)
     }
     match look_and_plan(&office.world, &goal).await {
         Ok(plan) => Json(plan).into_response(),
-        Err(error) => {
-            let wrong = Wrong::new(chain(&error).join(": "));
-            wrong.answer(StatusCode::INTERNAL_SERVER_ERROR)
-        }
+        Err(error) => refusal::failed(&error),
     }
 }
 

@@ -12,12 +12,12 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use super::refusal::Wrong;
+use super::refusal::{Wrong, failed};
 use super::{Message, Office};
 use crate::logs::{From, Logs, all_ended, since};
 use crate::stack::{InstanceId, StackName};
 use crate::state::log::{Line, Stream as Output};
-use crate::state::{Directories, InstanceRecord, StateError};
+use crate::state::{Directories, InstanceRecord};
 
 /// The parameters there are.
 const PARAMETERS: &str = "`names` (web,db-2), `follow` (true, false), `tail` (a number of lines, or \
@@ -96,11 +96,6 @@ pub(super) async fn logs(
         Body::from(past)
     };
     ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
-}
-
-fn failed(error: &StateError) -> Response {
-    let wrong = Wrong::new(crate::diagnostic::chain(error).join(": "));
-    wrong.answer(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 impl Asked {

@@ -9,6 +9,8 @@ use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::diagnostic::chain;
+
 /// The body of every answer that is no success: `{"error": …}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
@@ -55,6 +57,11 @@ impl Wrong {
     pub(super) fn answer(self, status: StatusCode) -> Response {
         (status, Json(Refusal { error: self })).into_response()
     }
+}
+
+/// This host could not do what was asked.
+pub(super) fn failed(error: &dyn std::error::Error) -> Response {
+    Wrong::new(chain(error).join(": ")).answer(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 /// Reads a body of JSON; what is wrong with it, with its place.
