@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -121,8 +122,10 @@ fn lock(run_directory: &Path) -> Result<File, Refusal> {
         .map_err(Refusal::system("open the lock"))?;
     match file.try_lock() {
         Ok(()) => {
-            // For whoever waits to see what this start comes to.
-            let signed = file.set_len(0).and_then(|()| write!(&file, "{}", std::process::id()));
+            // For whoever waits to see what this start comes to. One write of one
+            // width: a reader sees the shim before or this one, never half of it.
+            let signature = format!("{:>10}\n", std::process::id());
+            let signed = file.write_all_at(signature.as_bytes(), 0);
             signed.map_err(Refusal::system("sign the lock"))?;
             Ok(file)
         }
