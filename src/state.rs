@@ -5,6 +5,7 @@
 pub mod answers;
 pub mod atomic;
 pub mod directories;
+pub(crate) mod file_lock;
 mod instances;
 pub mod ledger;
 pub mod lock;

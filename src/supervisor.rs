@@ -14,6 +14,7 @@ mod minding;
 mod orders;
 pub mod protocol;
 pub mod queue;
+pub mod remains;
 pub mod restart;
 pub mod revival;
 pub mod server;

@@ -132,9 +132,7 @@ fn one_whose_command_was_killed_while_it_started_is_used() {
     let Some(stack) = Scenario::containers("half-started", STEADY) else { return };
     stack.ok(&["up", "-d"]);
     stack.kill_supervisor();
-    let directories = windlass::state::Directories::new(Some(&stack.home()), None);
-    let name = windlass::stack::StackName::new(stack.name()).expect("a valid name");
-    let directory = windlass::supervisor::client::directory(&directories, &name);
+    let directory = stack.supervisor_directory();
     let news = Inotify::init(InitFlags::IN_CLOEXEC).expect("inotify");
     // The shim writes its process there, before it starts the supervisor.
     let lock = directory.join("shim.lock");

@@ -10,6 +10,7 @@ use super::{CommandError, Exit, Invocation, gitops, interrupt, project, report, 
 use crate::plan::Consent;
 use crate::reconcile::Goal;
 use crate::shim::cgroup::Hierarchies;
+use crate::supervisor::remains;
 
 /// Takes the stack down.
 pub(super) async fn run(invocation: &Invocation, arguments: &Down) -> Result<Exit, CommandError> {
@@ -32,6 +33,9 @@ pub(super) async fn run(invocation: &Invocation, arguments: &Down) -> Result<Exi
     if let (true, Ok(hierarchies)) = (report.is_complete(), Hierarchies::find()) {
         // The supervisor's own shim has gone by now.
         hierarchies.tidy();
+    }
+    if report.is_complete() && arguments.volumes {
+        remains::remove(&invocation.directories, &name)?;
     }
     let attempt = Attempt { verb: "down", stack: &name, files: &[], began, deadline: None };
     Ok(report::say(invocation, attempt, &report))

@@ -24,7 +24,7 @@ use super::scratch::{self, Scratch};
 use super::stored::DiskFormat;
 use super::{ImageError, disk, http, unpack};
 use crate::stack::{Kind, Recipe};
-use crate::state::{atomic, names};
+use crate::state::{atomic, file_lock, names};
 use suite::Distribution;
 use tokio::runtime::Handle;
 
@@ -102,12 +102,12 @@ pub(super) fn base(
         return Ok(base);
     }
     let lock = bases.join(format!("{key}.lock"));
-    let free = scratch::try_locked(&lock).map_err(ImageError::io("lock", &lock))?;
+    let free = file_lock::try_exclusive(&lock).map_err(ImageError::io("lock", &lock))?;
     let _lock = if let Some(held) = free {
         held
     } else {
         progress.doing("waiting for another build of it");
-        scratch::locked(&lock).map_err(ImageError::io("lock", &lock))?
+        file_lock::exclusive(&lock).map_err(ImageError::io("lock", &lock))?
     };
     if let Some(base) = read(&path)? {
         return Ok(base);

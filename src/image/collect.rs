@@ -8,6 +8,7 @@ use std::path::Path;
 use super::layout::{Contents, RefRecord};
 use super::{ImageError, Store, StoredImage, canonical, layout, scratch, shown};
 use crate::stack::{ImageSource, Kind};
+use crate::state::file_lock;
 
 /// Digests that something is made from → what: `vm db of shop`.
 pub type Users = BTreeMap<String, Vec<String>>;
@@ -98,7 +99,7 @@ impl Store {
             let lock = self.layout.layer_lock(&name);
             let failed = |source| ImageError::io("lock", &lock)(source);
             // Somebody holds it: a fetch whose image is not recorded yet.
-            let Some(_lock) = scratch::try_locked(&lock).map_err(failed)? else { continue };
+            let Some(_lock) = file_lock::try_exclusive(&lock).map_err(failed)? else { continue };
             if !used.contains(&path) && !self.has_layer(&path)? {
                 self.discard(&path)?;
             }

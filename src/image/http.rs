@@ -15,8 +15,7 @@ use super::digest::Hasher;
 use super::error::{Distrust, ImageError};
 use super::progress::Progress;
 use super::room::Room;
-use super::scratch;
-use crate::state::names;
+use crate::state::{file_lock, names};
 
 /// Nobody waits longer for somebody who does not answer.
 pub(super) const CONNECT: Duration = Duration::from_secs(3);
@@ -147,7 +146,7 @@ impl Download {
         fs::create_dir_all(&directory).map_err(ImageError::io("create", &directory))?;
         let path = directory.join(format!("{}.part", names::hash(&[url, digest], 32)));
         let lock = path.with_extension("lock");
-        let lock = scratch::locked(&lock).map_err(ImageError::io("lock", &lock))?;
+        let lock = file_lock::exclusive(&lock).map_err(ImageError::io("lock", &lock))?;
         Ok(Self { url: url.to_owned(), digest: digest.to_owned(), path, _lock: lock })
     }
 

@@ -12,8 +12,8 @@ use std::path::Path;
 use super::ImageError;
 use super::digest::{Hasher, Hashing};
 use super::layout::{LayerId, Layout};
-use super::scratch;
 use super::unpack::{self, Unpacked};
+use crate::state::file_lock;
 
 /// A layer that is there and stays there while this value lives.
 #[derive(Debug)]
@@ -37,13 +37,13 @@ pub(super) fn claim(layout: &Layout, diff_id: &str) -> Result<Claim, ImageError>
     let path = layout.layer_lock(diff_id);
     let failed = |source| ImageError::io("lock", &path)(source);
     loop {
-        let shared = scratch::locked_shared(&path).map_err(failed)?;
+        let shared = file_lock::shared(&path).map_err(failed)?;
         if let Some(record) = layout.read_layer(diff_id)? {
             let id = LayerId { diff_id: diff_id.to_owned(), bytes: record.bytes };
             return Ok(Claim::There(Held { id, _lock: shared }));
         }
         drop(shared);
-        let alone = scratch::locked(&path).map_err(failed)?;
+        let alone = file_lock::exclusive(&path).map_err(failed)?;
         if layout.read_layer(diff_id)?.is_none() {
             return Ok(Claim::Missing(alone));
         }

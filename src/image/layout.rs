@@ -21,10 +21,10 @@ use oci_spec::image::Config;
 use serde::{Deserialize, Serialize};
 
 use super::ImageError;
-use super::scratch::{self, Scratch};
+use super::scratch::Scratch;
 use super::stored::DiskFormat;
 use crate::stack::{Healthcheck, ImageSource, Kind};
-use crate::state::{atomic, names};
+use crate::state::{atomic, file_lock, names};
 
 /// Version of every file here.
 const VERSION: u32 = 1;
@@ -174,7 +174,7 @@ impl Layout {
         kind: Kind,
     ) -> Result<File, ImageError> {
         let path = self.root.join("locks").join(format!("ref-{}", key(source, kind)));
-        scratch::locked(&path).map_err(ImageError::io("lock", &path))
+        file_lock::exclusive(&path).map_err(ImageError::io("lock", &path))
     }
 
     pub(super) fn read_image(&self, digest: &str) -> Result<ImageRecord, ImageError> {

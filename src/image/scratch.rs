@@ -1,15 +1,15 @@
-//! Locks of the store, and directories for what is not whole yet.
+//! Directories for what is not whole yet.
 //!
 //! A scratch directory is locked by whoever works in it and removed with it.
 //! What a killed process left is told by its lock being free, and swept by
 //! the next one. Nothing here knows what an image is.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::ImageError;
+use crate::state::file_lock;
 
 /// A directory that goes away with this value.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Scratch {
         let lock_path = parent.join(format!("{name}.lock"));
         let path = parent.join(name);
         // The lock comes first: a directory without one would belong to nobody.
-        let lock = locked(&lock_path).map_err(ImageError::io("lock", &lock_path))?;
+        let lock = file_lock::exclusive(&lock_path).map_err(ImageError::io("lock", &lock_path))?;
         fs::create_dir(&path).map_err(ImageError::io("create", &path))?;
         Ok(Self { path, lock_path, _lock: lock })
     }
@@ -71,55 +71,6 @@ fn remove_all(path: &Path) {
     }
 }
 
-/// The exclusive lock at `path`, waited for.
-pub(super) fn locked(path: &Path) -> io::Result<File> {
-    open_locked(path, File::lock)
-}
-
-/// The shared lock at `path`, waited for.
-pub(super) fn locked_shared(path: &Path) -> io::Result<File> {
-    open_locked(path, File::lock_shared)
-}
-
-/// The exclusive lock at `path`, or `None` where somebody holds it.
-pub(super) fn try_locked(path: &Path) -> io::Result<Option<File>> {
-    let file = open(path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(is_at(&file, path)?.then_some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(error),
-    }
-}
-
-fn open_locked(path: &Path, lock: impl Fn(&File) -> io::Result<()>) -> io::Result<File> {
-    loop {
-        let file = open(path)?;
-        lock(&file)?;
-        // Whoever removed the file while we waited left us a lock on nothing.
-        if is_at(&file, path)? {
-            return Ok(file);
-        }
-    }
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent)?;
-    }
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
-}
-
-fn is_at(file: &File, path: &Path) -> io::Result<bool> {
-    match fs::metadata(path) {
-        Ok(there) => {
-            let here = file.metadata()?;
-            Ok((here.dev(), here.ino()) == (there.dev(), there.ino()))
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,17 +92,5 @@ mod tests {
         drop(held);
         assert!(!path.exists());
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn a_lock_whose_file_was_removed_is_taken_again() {
-        let parent = tempfile::tempdir().unwrap();
-        let path = parent.path().join("a.lock");
-        let first = locked(&path).unwrap();
-        assert!(try_locked(&path).unwrap().is_none());
-        fs::remove_file(&path).unwrap();
-        let second = locked(&path).unwrap();
-        assert!(is_at(&second, &path).unwrap());
-        assert!(!is_at(&first, &path).unwrap());
     }
 }

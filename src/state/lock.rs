@@ -2,14 +2,13 @@
 //! so it cannot outlive its holder; what is written into the file only says who
 //! that is.
 
-use std::fs::{self, File, TryLockError};
-use std::io::{ErrorKind, Read, Seek, Write};
-use std::os::unix::fs::MetadataExt;
+use std::fs::{File, TryLockError};
+use std::io::{Read, Seek, Write};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::StateError;
+use super::{StateError, file_lock};
 
 /// Name of the file within the stack's directory.
 pub const FILE: &str = "lock";
@@ -49,7 +48,7 @@ pub struct Waiting {
 pub fn attempt(stack_directory: &Path) -> Result<Attempt, StateError> {
     let path = stack_directory.join(FILE);
     loop {
-        let mut file = open(stack_directory, &path)?;
+        let mut file = open(&path)?;
         match file.try_lock() {
             Ok(()) if is_at(&file, &path)? => return Ok(Attempt::Held(sign(file, &path)?)),
             // Its holder took the stack's directory away: this is another file.
@@ -65,34 +64,24 @@ pub fn attempt(stack_directory: &Path) -> Result<Attempt, StateError> {
     }
 }
 
-fn open(stack_directory: &Path, path: &Path) -> Result<File, StateError> {
-    fs::create_dir_all(stack_directory).map_err(StateError::io("create", stack_directory))?;
-    let mut options = File::options();
-    options.read(true).write(true).create(true).truncate(false);
-    options.open(path).map_err(StateError::io("open", path))
+fn open(path: &Path) -> Result<File, StateError> {
+    file_lock::open(path).map_err(StateError::io("open", path))
 }
 
-/// Whether the file that is open is the one that lies there.
 fn is_at(file: &File, path: &Path) -> Result<bool, StateError> {
-    let opened = file.metadata().map_err(StateError::io("look at", path))?;
-    match fs::metadata(path) {
-        Ok(there) => Ok((there.dev(), there.ino()) == (opened.dev(), opened.ino())),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(StateError::io("look at", path)(error)),
-    }
+    file_lock::is_at(file, path).map_err(StateError::io("look at", path))
 }
 
 impl Waiting {
     /// Blocks until the holder lets go.
     pub fn wait(self) -> Result<StackLock, StateError> {
         let Self { mut file, path } = self;
-        let directory = path.parent().unwrap_or(Path::new("/"));
         loop {
             file.lock().map_err(StateError::io("lock", &path))?;
             if is_at(&file, &path)? {
                 return sign(file, &path);
             }
-            file = open(directory, &path)?;
+            file = open(&path)?;
         }
     }
 }
@@ -137,7 +126,7 @@ mod tests {
         let Attempt::Busy(waiting, _) = attempt(&stack).expect("it opens") else {
             panic!("the first holds it");
         };
-        fs::remove_dir_all(&stack).expect("forgotten");
+        std::fs::remove_dir_all(&stack).expect("forgotten");
         drop(first);
         let _second = waiting.wait().expect("it is free now");
         assert!(matches!(attempt(&stack), Ok(Attempt::Busy(..))), "two would hold it");

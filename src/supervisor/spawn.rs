@@ -2,10 +2,10 @@
 //! nobody's child, keeps a log, and outlives the command that wanted it.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -17,7 +17,10 @@ use super::client::{Client, ClientError};
 use super::server;
 use crate::shim::{self, Launcher, Payload, ProgramPayload, ShimError, ShimSpec};
 use crate::stack::StackName;
-use crate::state::Directories;
+use crate::state::{Directories, file_lock};
+
+/// Locked by whoever is about to start one.
+pub(super) const STARTING: &str = "starting";
 
 /// How long one that has been started may take until it can be spoken to.
 const START: Duration = Duration::from_secs(10);
@@ -154,14 +157,10 @@ fn listens(directory: &Path) -> io::Result<bool> {
 }
 
 fn lock(directory: &Path) -> io::Result<File> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    let file = File::options()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(directory.join("starting"))?;
-    file.lock()?;
-    Ok(file)
+    let lock = file_lock::exclusive(&directory.join(STARTING))?;
+    // Nothing lies in it yet.
+    fs::set_permissions(directory, Permissions::from_mode(0o700))?;
+    Ok(lock)
 }
 
 fn spec(directories: &Directories, stack: &StackName, directory: &Path) -> ShimSpec {

@@ -290,7 +290,9 @@ impl Scenario {
     pub(crate) fn finish(mut self) {
         self.ok(&["down", "-v", "--remove-orphans"]);
         self.clean = true;
-        let left = self.leftovers();
+        let mut left = self.leftovers();
+        let supervisor = self.supervisor_directory();
+        left.extend(supervisor.exists().then(|| supervisor.display().to_string()));
         assert!(left.is_empty(), "left behind: {left:#?}");
     }
 
@@ -300,15 +302,26 @@ impl Scenario {
         let home = self.home().to_string_lossy().into_owned();
         let mut left = processes_naming(&home);
         left.extend(lines_of("/proc/self/mounts", &home));
-        let label = format!(":{}:", self.name);
-        left.extend(
-            run("ip", &["-d", "link"])
-                .lines()
-                .filter(|line| line.contains(&label))
-                .map(str::to_owned),
-        );
-        left.extend(self.cgroups_and_tables());
+        left.extend(self.links());
+        left.extend(self.tables());
+        left.extend(self.cgroups().iter().map(|group| group.display().to_string()));
         left
+    }
+
+    /// The names of the stack's links: bridges, and what hangs on them.
+    pub(crate) fn links(&self) -> Vec<String> {
+        let label = format!(":{}:", self.name);
+        let links: Vec<Value> = serde_json::from_str(&run("ip", &["-json", "link"])).expect("JSON");
+        let own = |link: &&Value| link["ifalias"].as_str().is_some_and(|it| it.contains(&label));
+        let name = |link: &Value| link["ifname"].as_str().map(str::to_owned);
+        links.iter().filter(own).filter_map(name).collect()
+    }
+
+    /// Where the stack's supervisor has its socket and its log.
+    pub(crate) fn supervisor_directory(&self) -> PathBuf {
+        let directories = windlass::state::Directories::new(Some(&self.home()), None);
+        let name = windlass::stack::StackName::new(&self.name).expect("a valid name");
+        windlass::supervisor::client::directory(&directories, &name)
     }
 
     /// The stack's firewall tables: one or none.
@@ -317,18 +330,13 @@ impl Scenario {
         tables.lines().filter(|line| line.contains(&id)).map(str::to_owned).collect()
     }
 
-    fn cgroups_and_tables(&self) -> Vec<String> {
+    /// The stack's control group, in each hierarchy that has it.
+    pub(crate) fn cgroups(&self) -> Vec<PathBuf> {
         let id = self.stack_id();
-        let mut left = self.tables();
         let hierarchies = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
         let roots = hierarchies.map(|entry| entry.path()).chain([PathBuf::from("/sys/fs/cgroup")]);
-        left.extend(
-            roots
-                .map(|root| root.join("windlass.slice").join(&id))
-                .filter(|path| path.exists())
-                .map(|path| path.display().to_string()),
-        );
-        left
+        let groups = roots.map(|root| root.join("windlass.slice").join(&id));
+        groups.filter(|path| path.exists()).collect()
     }
 }
 
@@ -418,12 +426,12 @@ fn pid_in_rows(rows: &[Value], name: &str) -> i32 {
     pid.unwrap_or_else(|| panic!("{name} does not run: {rows:#?}"))
 }
 
-fn lines_of(path: &str, needle: &str) -> Vec<String> {
+pub(crate) fn lines_of(path: &str, needle: &str) -> Vec<String> {
     let text = fs::read_to_string(path).unwrap_or_default();
     text.lines().filter(|line| line.contains(needle)).map(str::to_owned).collect()
 }
 
-fn processes_naming(needle: &str) -> Vec<String> {
+pub(crate) fn processes_naming(needle: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Ok(line) = fs::read(entry.path().join("cmdline")) else { continue };
