@@ -69,6 +69,16 @@ impl Systemd {
 
     /// Has the unit there, enabled and started; whether its text was news.
     pub fn install(&self, name: &str, text: &str) -> Result<bool, SystemdError> {
+        // Only one that is started is asked to stop when the host goes down.
+        self.install_and(name, text, "start")
+    }
+
+    /// Has the unit there, enabled and started anew, also where it runs already.
+    pub fn install_anew(&self, name: &str, text: &str) -> Result<bool, SystemdError> {
+        self.install_and(name, text, "restart")
+    }
+
+    fn install_and(&self, name: &str, text: &str, job: &str) -> Result<bool, SystemdError> {
         let path = self.path(name);
         let news = fs::read_to_string(&path).ok().as_deref() != Some(text);
         if news {
@@ -81,8 +91,7 @@ impl Systemd {
                 ask(&["daemon-reload"])?;
             }
             ask(&["enable", name])?;
-            // Only one that is started is asked to stop when the host goes down.
-            ask(&["start", name])?;
+            ask(&[job, name])?;
         }
         Ok(news)
     }
@@ -90,15 +99,6 @@ impl Systemd {
     /// Whether units only go elsewhere, and no systemd is spoken to.
     pub fn is_elsewhere(&self) -> bool {
         self.directory != Path::new(UNITS)
-    }
-
-    /// Has the unit there, enabled and started anew, also where it runs already.
-    pub fn install_anew(&self, name: &str, text: &str) -> Result<bool, SystemdError> {
-        let news = self.install(name, text)?;
-        if self.runs {
-            ask(&["restart", name])?;
-        }
-        Ok(news)
     }
 
     /// Takes the unit away and stops what it started; whether there was one.
