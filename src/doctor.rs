@@ -64,6 +64,7 @@ pub fn examine(directories: &Directories) -> Vec<Finding> {
         host::embedded_engine(),
         programs::qemu_engine(directories),
         programs::bootstrap(),
+        programs::gitops(),
         host::docker_engine(),
     ]);
     findings.extend(programs::docker_firewall());

@@ -80,6 +80,18 @@ pub(super) fn bootstrap() -> Finding {
     }
 }
 
+/// What follows a repository is the host's own git.
+pub(super) fn gitops() -> Finding {
+    let subject = "gitops";
+    match version("git", &["--version"]) {
+        Some(version) => Finding::well(subject, format!("git {version}")),
+        None => Finding {
+            help: Some("sudo apt-get install git".to_owned()),
+            ..Finding::absent(subject, "there is no `git`: only `windlass gitops` needs it")
+        },
+    }
+}
+
 /// Docker drops frames between ports of our bridges unless a rule in its own
 /// chain lets them through; Windlass puts that rule there.
 pub(super) fn docker_firewall() -> Option<Finding> {
