@@ -3,14 +3,14 @@
 
 #[path = "support/oci.rs"]
 mod oci;
+#[path = "support/power.rs"]
+mod power;
 #[path = "support/scenario.rs"]
 #[expect(dead_code, reason = "each file of scenarios uses a part of it")]
 mod scenario;
 
 use std::fs;
 
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{PidfdFlags, pidfd_open};
 use scenario::Scenario;
 use serde_json::Value;
 
@@ -91,26 +91,11 @@ fn an_up_by_hand_counts_for_more_than_what_ran_before() {
 #[test]
 fn what_was_cut_off_comes_back_whatever_its_policy_is() {
     let Some(stack) = shop("power-cut") else { return };
-    // As after a power cut: nobody is left, and nobody has seen how it ended.
-    stack.kill_supervisor();
-    for name in ["db", "web"] {
-        cut_off(&stack, name);
-    }
+    power::cut(&stack);
     assert_eq!(running(&stack), [""; 0]);
     stack.ok(&["autostart", "host-up"]);
     assert_eq!(running(&stack), ["db", "web"]);
     stack.finish();
-}
-
-/// Kills an instance's shim: the container dies with it, and no record is written.
-fn cut_off(stack: &Scenario, name: &str) {
-    let pid = stack.pid(name);
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).expect("a parent");
-    let pid = rustix::process::Pid::from_raw(pid).expect("a process");
-    let container = pidfd_open(pid, PidfdFlags::empty()).expect("it runs");
-    scenario::kill_and_wait(parent.trim().parse().expect("a number"));
-    poll(&mut [PollFd::new(&container, PollFlags::IN)], None).expect("it ends");
 }
 
 #[test]

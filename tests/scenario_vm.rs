@@ -5,6 +5,8 @@
 
 #[path = "support/oci.rs"]
 mod oci;
+#[path = "support/power.rs"]
+mod power;
 #[path = "support/scenario.rs"]
 #[expect(dead_code, reason = "each file of scenarios uses a part of it")]
 mod scenario;
@@ -68,7 +70,7 @@ fn a_vm_and_containers_live_on_one_network_and_nothing_is_lost() {
     changes_say_what_they_cost(&stack);
     changed_user_data_costs_what_the_file_says(&stack);
     a_shim_that_dies_takes_no_vm_with_it(&stack, db);
-    a_vm_that_was_killed_comes_back_with_its_data(&stack);
+    a_host_without_power_brings_it_back_with_its_data(&stack);
 
     stack.ok(&["down"]);
     assert!(stack.leftovers().is_empty(), "{:#?}", stack.leftovers());
@@ -170,14 +172,16 @@ fn a_shim_that_dies_takes_no_vm_with_it(stack: &Scenario, db: i32) {
     assert_eq!(stack.run(&["plan", "--exit-code"]).code, 0);
 }
 
-fn a_vm_that_was_killed_comes_back_with_its_data(stack: &Scenario) {
+fn a_host_without_power_brings_it_back_with_its_data(stack: &Scenario) {
     in_db(stack, "echo kept > /var/lib/data/mine && echo kept > /root/mine && sync");
-    let client = stack.pid("client");
     stack.kill_minded("fs0");
     let plan = stack.ok(&["plan"]).stdout;
     assert!(plan.contains("what serves /srv/shared has died"), "{plan}");
-    scenario::kill_and_wait(stack.pid("db"));
-    stack.ok(&["up", "-d", "--wait"]);
+    power::cut(stack);
+    let up = stack.ok(&["autostart", "host-up"]).stderr;
+    let place = |word: &str| up.find(word).unwrap_or_else(|| panic!("no `{word}` in {up}"));
+    assert!(place("vm db") < place("container client"), "{up}");
     assert_eq!(in_db(stack, "cat /var/lib/data/mine"), "kept\n");
-    assert_eq!(client, stack.pid("client"), "the container was left alone");
+    reach_each_other_by_name(stack);
+    assert_eq!(stack.run(&["plan", "--exit-code"]).code, 0);
 }
