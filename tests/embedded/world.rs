@@ -2,11 +2,14 @@
 //! without a registry; gone without trace afterwards.
 
 use std::collections::BTreeMap;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use oci_spec::image::ConfigBuilder;
 
 use super::support::{busybox_root, launcher, needs_root};
@@ -147,6 +150,19 @@ impl World {
             .fold(String::new(), |all, line| all + line + "\n")
     }
 
+    /// Waits until the container has said a line.
+    pub(crate) fn says(&self, line: &str) {
+        let log = self.directories.instance(&self.stack, &self.id).join("log");
+        let news = Inotify::init(InitFlags::IN_CLOEXEC).expect("inotify");
+        news.add_watch(&log, AddWatchFlags::IN_MODIFY).expect("watched");
+        while !self.log().lines().any(|said| said == line) {
+            let mut heard = [PollFd::new(news.as_fd(), PollFlags::POLLIN)];
+            let count = poll(&mut heard, PollTimeout::from(30_000_u16)).expect("waited");
+            assert_eq!(count, 1, "it never said `{line}`");
+            news.read_events().expect("news");
+        }
+    }
+
     pub(crate) fn all(&self) -> Vec<ObservedInstance> {
         let records = InstanceRecord::of_stack(&self.directories, &self.stack).expect("records");
         self.wait(self.engine.observe(&self.stack, &records)).expect("observe")
@@ -204,10 +220,11 @@ pub(crate) fn sleeping(
     world: &World,
     change: impl FnOnce(&mut Desired, &mut Container),
 ) -> Desired {
-    let mut container = sh("trap 'exit 0' TERM; while :; do sleep 1000 & wait; done");
+    let mut container = sh("trap 'exit 0' TERM; echo ready; while :; do sleep 1000 & wait; done");
     let mut desired = world.desired(Container::default());
     change(&mut desired, &mut container);
     desired.workload.role = Role::Container(Box::new(container));
     world.up(&desired);
+    world.says("ready");
     desired
 }
