@@ -122,6 +122,9 @@ fn changes_say_what_they_cost(stack: &Scenario) {
     assert!(plan.contains("no data lost"), "{plan}");
 
     stack.write("windlass.yaml", &FILE.replace("debian:12", "debian:13"));
+    let plan = stack.ok(&["plan"]).stderr;
+    assert!(plan.contains("Not without consent: this plan replaces data"), "{plan}");
+    assert!(plan.contains("`windlass up --replace-disk db` does it"), "{plan}");
     let refused = stack.run(&["up", "-d", "--yes"]);
     assert_eq!(refused.code, 5, "{}", refused.stderr);
     assert!(refused.stderr.contains("--replace-disk db"), "{}", refused.stderr);

@@ -2,6 +2,7 @@
 
 use super::arguments::{Plan, PlanFormat};
 use super::{CommandError, Exit, Invocation, project, report, session, up};
+use crate::plan::Consent;
 use crate::plan::display::{Screen, is_nothing};
 use crate::reconcile::{Goal, look_and_plan};
 
@@ -25,7 +26,12 @@ pub(super) async fn run(invocation: &Invocation, arguments: &Plan) -> Result<Exi
             let words = Screen { stack: name.as_str(), file: &file, ascii };
             screen.raw(words.plan(&plan).as_bytes())?;
             if plan.blocked.is_empty() && !is_nothing(&plan) {
-                screen.say("\nRun `windlass up` to apply.");
+                screen.say(&match Consent::default().check(&plan) {
+                    Ok(()) => "\nRun `windlass up` to apply.".to_owned(),
+                    Err(refused) => {
+                        format!("\nNot without consent: {refused}\n  help: {}", refused.help)
+                    }
+                });
             }
         }
     }
