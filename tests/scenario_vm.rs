@@ -38,6 +38,11 @@ volumes:
   data: { driver: disk, driver_opts: { size: 1GiB } }
 ";
 
+/// In the range that is set aside for benchmarks (RFC 2544).
+const ANOTHER_SUBNET: &str = "
+networks: { default: { ipam: { config: [ { subnet: 198.18.66.0/24 } ] } } }
+";
+
 /// User-data that would break a readiness that relied on keys of its own.
 const USER_DATA: &str = "#cloud-config
 users:
@@ -74,7 +79,11 @@ fn a_vm_and_containers_live_on_one_network_and_nothing_is_lost() {
 
     stack.ok(&["down"]);
     assert!(stack.leftovers().is_empty(), "{:#?}", stack.leftovers());
+    // Meanwhile its subnet may have been taken by another stack.
+    stack.write("windlass.yaml", &format!("{FILE}{ANOTHER_SUBNET}"));
     stack.ok(&["up", "-d"]);
+    assert!(in_db(&stack, "ip -4 -o address").contains("198.18.66."), "its address of before");
+    reach_each_other_by_name(&stack);
     assert_eq!(in_db(&stack, "cat /var/lib/data/mine"), "kept\n");
     assert_eq!(in_db(&stack, "cat /root/mine"), "kept\n", "the root disk is data too");
     stack.finish();

@@ -14,14 +14,16 @@ complain() {
 
 # address MAC ADDRESS/PREFIX GATEWAY default|link MTU DOMAIN
 # cloud-init applies a network-config once per instance-id. Where an address has
-# changed since, it is corrected here.
+# changed since, it is corrected here: `early` comes before any network service,
+# so networkd is told what to find; `ready` mends what another one has set.
 address() {
     for device in /sys/class/net/*; do
         [ "$(cat "$device/address" 2>/dev/null)" = "$1" ] || continue
         link=${device##*/}
         if ip -4 -o address show dev "$link" | grep -qF " $2 "; then return; fi
+        tell_networkd "$@"
         if systemctl is-active --quiet systemd-networkd 2>/dev/null; then
-            address_by_networkd "$@"
+            renetwork=yes
         else
             ip address flush dev "$link"
             ip address add "$2" broadcast + dev "$link"
@@ -33,16 +35,15 @@ address() {
     complain "no network interface has the address $1"
 }
 
-address_by_networkd() {
+tell_networkd() {
     mkdir -p /run/systemd/network
     {
         printf '[Match]\nMACAddress=%s\n[Link]\nMTUBytes=%s\n' "$1" "$5"
-        printf '[Network]\nAddress=%s\nDNS=%s\nDomains=%s\n' "$2" "$3" "$6"
+        printf '[Network]\nIPv6AcceptRA=no\nAddress=%s\nDNS=%s\nDomains=%s\n' "$2" "$3" "$6"
         [ "$4" = link ] || printf 'Gateway=%s\n' "$3"
     } >"/run/systemd/network/00-windlass-$link.network"
     chmod 0644 "/run/systemd/network/00-windlass-$link.network"
     chmod 0755 /run/systemd/network
-    renetwork=yes
 }
 
 # names SERVER DOMAIN: where nothing else keeps resolv.conf.
@@ -202,6 +203,7 @@ hex() {
 
 ready() {
     nonce=$(sed -n 's/^nonce=//p' "$here/instance")
+    grep -E '^(address|names) ' "$here/instance" >"$here/network" && . "$here/network"
     hosts
     ssh_access
     result=$(tr -d '\n' </run/cloud-init/result.json 2>/dev/null)
