@@ -88,6 +88,27 @@ impl GuestError {
         }
     }
 
+    /// What to do about it, where that is known; `vm` is its name.
+    pub(crate) fn help(&self, vm: &str) -> Option<String> {
+        Some(match self {
+            Self::Unreachable { .. } | Self::Silent { .. } | Self::NoHostKeys => format!(
+                "`windlass logs {vm}` shows its console; `windlass restart {vm}` boots it again"
+            ),
+            Self::NoAddress => {
+                "commands reach a VM over a network: `networks:` gives it one".to_owned()
+            }
+            Self::WrongHostKey { .. } => format!(
+                "if its keys were made anew, `windlass restart {vm}` has it tell them; \
+                 `windlass logs {vm}` shows its console"
+            ),
+            Self::Denied { .. } => format!(
+                "`windlass restart {vm}` writes /etc/ssh/sshd_config.d/00-windlass.conf again, \
+                 which lets it in"
+            ),
+            _ => return None,
+        })
+    }
+
     pub(crate) fn io(
         operation: &'static str,
         path: impl Into<PathBuf>,

@@ -172,6 +172,7 @@ impl QemuError {
                 format!("`windlass logs {id}` shows all of it; `windlass shell {id}` gets you in")
             }
             Self::State(error) => return error.help(),
+            Self::Guest(error) => return error.help(&id.to_string()),
             Self::UserData(complaint) => complaint.help().to_owned(),
             Self::Shrink { .. } => {
                 format!("`--replace-disk {id}` makes a new disk and keeps this one")
