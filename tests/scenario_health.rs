@@ -150,6 +150,8 @@ fn the_host_asks_a_port_and_a_page_of_a_container() {
     let up = stack.run(&["up", "-d", "--force-recreate", "--wait"]);
     assert_eq!(up.code, 1, "{}", up.stderr);
     assert!(up.stderr.contains("/nowhere: HTTP/1.1 404"), "{}", up.stderr);
+    let by_hand = up.stderr.contains(":8000/nowhere` asks as the check does");
+    assert!(by_hand, "it is asked from outside: {}", up.stderr);
     stack.finish();
 }
 

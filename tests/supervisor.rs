@@ -104,6 +104,22 @@ fn a_supervisor_killed_at_any_time_is_replaced_and_nothing_restarts() {
 }
 
 #[test]
+fn whoever_listens_to_one_that_is_killed_is_told_so() {
+    let Some(stack) = Scenario::containers("unheard", STEADY) else { return };
+    stack.ok(&["up", "-d"]);
+    let mut events = stack.command(&["events"]);
+    let mut events = events.stderr(Stdio::piped()).spawn().expect("started");
+    let mut said = BufReader::new(events.stderr.take().expect("piped")).lines();
+    let first = said.next().expect("it listens").expect("text");
+    assert!(first.contains("from now on"), "{first}");
+    stack.kill_supervisor();
+    let rest: Vec<String> = said.map(|line| line.expect("text")).collect();
+    assert!(rest.join(" ").contains("`windlass up -d` starts another one"), "{rest:?}");
+    assert_eq!(events.wait().expect("it ended").code(), Some(1));
+    stack.finish();
+}
+
+#[test]
 fn one_that_does_not_answer_is_named_with_what_to_do() {
     let Some(stack) = Scenario::containers("silent", STEADY) else { return };
     stack.ok(&["up", "-d"]);

@@ -16,6 +16,10 @@ struct Dated {
     event: Event,
 }
 
+/// What to do when it cannot be heard any more.
+const AGAIN: &str = "what it minds goes on; `windlass up -d` starts another one, \
+                     which `windlass events` then listens to";
+
 /// Shows events until there are no more.
 pub(super) async fn run(invocation: &Invocation, arguments: &Events) -> Result<Exit, CommandError> {
     let name = project::name(invocation)?;
@@ -36,10 +40,15 @@ pub(super) async fn run(invocation: &Invocation, arguments: &Events) -> Result<E
     invocation.screen.note(&format!("what happens to {name} from now on; Ctrl-C ends this"));
     loop {
         let line = tokio::select! {
-            line = answer.line() => line.map_err(failed)?,
+            line = answer.line() => line,
             _ = stop.wait_for(|stop| *stop) => return Ok(Exit::Interrupted),
         };
-        let Some(line) = line else { return Ok(Exit::Done) };
+        if let Err(ClientError::Broken(_)) = line {
+            let said = format!("the supervisor of {name} ended");
+            invocation.screen.failure(&[said], Some(AGAIN));
+            return Ok(Exit::Failed);
+        }
+        let Some(line) = line.map_err(failed)? else { return Ok(Exit::Done) };
         let Some(data) = line.strip_prefix(b"data: ") else { continue };
         if arguments.json {
             invocation.screen.raw(data)?;

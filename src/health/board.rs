@@ -16,7 +16,7 @@ use crate::event::{Events, What};
 use crate::observed::Health;
 use crate::plan::Resource;
 use crate::plan::words::ordinal;
-use crate::stack::{Healthcheck, InstanceId, Kind, StackName};
+use crate::stack::{Healthcheck, InstanceId, Kind, Probe, StackName};
 use crate::world::World;
 
 /// The monitors of one stack. Clones share them; the last one ends them.
@@ -227,12 +227,23 @@ fn unhealthy(patient: &Patient, health: &Health) -> EngineError {
     let said = if said.is_empty() { "it said nothing" } else { said };
     let times = health.failures;
     let reason = Reason(format!("its healthcheck failed {times} times in a row: {said}"));
-    EngineError::new("health", "bring up", patient.name(), ErrorKind::Failed, reason).with_help(
-        format!(
-            "`windlass logs {id}` shows what it says; `windlass exec {id} …` runs the check by hand",
-            id = patient.id
-        ),
-    )
+    EngineError::new("health", "bring up", patient.name(), ErrorKind::Failed, reason)
+        .with_help(way_out(patient))
+}
+
+/// How to see why a check fails.
+fn way_out(patient: &Patient) -> String {
+    let Patient { id, check, address, .. } = patient;
+    let logs = format!("`windlass logs {id}` shows what it says");
+    match (&check.test, address) {
+        (Probe::Http { port, path, .. }, Some(address)) => {
+            format!("{logs}; `curl -i http://{address}:{port}{path}` asks as the check does")
+        }
+        (Probe::Tcp { port }, _) => {
+            format!("{logs}; it must listen on port {port} of its address, not of 127.0.0.1 alone")
+        }
+        _ => format!("{logs}; `windlass exec {id} …` runs the check by hand"),
+    }
 }
 
 /// As its monitor heard it; the same for everybody who waits.
