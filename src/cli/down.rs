@@ -30,12 +30,14 @@ pub(super) async fn run(invocation: &Invocation, arguments: &Down) -> Result<Exi
     let consent = Consent { volumes: arguments.volumes, ..Consent::default() };
     let job = Job { goal, consent, grace: arguments.timeout, stop, needs_minding: false };
     let report = carry_out(invocation, job).await?;
-    if let (true, Ok(hierarchies)) = (report.is_complete(), Hierarchies::find()) {
+    if report.is_complete() {
         // The supervisor's own shim has gone by now.
-        hierarchies.tidy();
-    }
-    if report.is_complete() && arguments.volumes {
-        remains::remove(&invocation.directories, &name)?;
+        if let Ok(hierarchies) = Hierarchies::find() {
+            hierarchies.tidy();
+        }
+        if arguments.volumes {
+            remains::remove(&invocation.directories, &name)?;
+        }
     }
     let attempt = Attempt { verb: "down", stack: &name, files: &[], began, deadline: None };
     Ok(report::say(invocation, attempt, &report))

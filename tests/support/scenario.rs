@@ -281,9 +281,7 @@ impl Scenario {
     }
 
     fn stack_id(&self) -> String {
-        let directories = windlass::state::Directories::new(Some(&self.home()), None);
-        let stack = windlass::stack::StackName::new(&self.name).expect("a valid name");
-        windlass::state::names::stack_id(&directories.home_id(), &stack)
+        windlass::state::names::stack_id(&self.directories().home_id(), &self.stack())
     }
 
     /// Takes it down with everything, and checks that nothing is left.
@@ -319,9 +317,15 @@ impl Scenario {
 
     /// Where the stack's supervisor has its socket and its log.
     pub(crate) fn supervisor_directory(&self) -> PathBuf {
-        let directories = windlass::state::Directories::new(Some(&self.home()), None);
-        let name = windlass::stack::StackName::new(&self.name).expect("a valid name");
-        windlass::supervisor::client::directory(&directories, &name)
+        windlass::supervisor::client::directory(&self.directories(), &self.stack())
+    }
+
+    fn directories(&self) -> windlass::state::Directories {
+        windlass::state::Directories::new(Some(&self.home()), None)
+    }
+
+    fn stack(&self) -> windlass::stack::StackName {
+        windlass::stack::StackName::new(&self.name).expect("a valid name")
     }
 
     /// The stack's firewall tables: one or none.
